@@ -1,0 +1,126 @@
+// Package livecaddy runs a real Caddy in a test's own process, on free ports of the loopback interface. There is one
+// Caddy a process, so tests that use it do not run in parallel.
+package livecaddy
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard" // as in the caddy command
+)
+
+// A Server is a running Caddy.
+type Server struct {
+	t   testing.TB
+	dir string // its storage and its log
+}
+
+// FreePort returns a port that nobody listens on, for TCP and for UDP.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		udp, err := net.ListenPacket("udp", tcp.Addr().String())
+		_, port, _ := net.SplitHostPort(tcp.Addr().String())
+		tcp.Close()
+		if err == nil {
+			udp.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free for both TCP and UDP")
+	return ""
+}
+
+// Start runs Caddy with the sites of a Caddyfile, which has no global options but those given. It stops with the test.
+func Start(t testing.TB, caddyfile string, globalOptions ...string) *Server {
+	t.Helper()
+	s := &Server{t: t, dir: t.TempDir()}
+	caddyfile = fmt.Sprintf(`{
+	admin off
+	persist_config off
+	skip_install_trust
+	grace_period 1s
+	storage file_system %q
+	http_port %s
+	https_port %s
+	log {
+		output file %q
+		level DEBUG
+	}
+	%s
+}
+%s`, filepath.Join(s.dir, "storage"), FreePort(t), FreePort(t), s.logFile(), strings.Join(globalOptions, "\n\t"), caddyfile)
+	config, err := Adapt(caddyfile)
+	if err != nil {
+		t.Fatalf("%v, in:\n%s", err, caddyfile)
+	}
+	s.Load(config)
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// Site runs Caddy with one plain HTTP site that has these directives, and returns its URL without a trailing slash.
+func Site(t testing.TB, directives string) string {
+	t.Helper()
+	url := "http://127.0.0.1:" + FreePort(t)
+	Start(t, url+" {\n"+directives+"\n}\n")
+	return url
+}
+
+// Load replaces the configuration, as a reload does.
+func (s *Server) Load(config []byte) {
+	s.t.Helper()
+	if err := caddy.Load(config, true); err != nil {
+		s.t.Fatalf("%v, in:\n%s", err, config)
+	}
+}
+
+// Log returns what Caddy has logged so far, a line of JSON an entry.
+func (s *Server) Log() string {
+	s.t.Helper()
+	log, err := os.ReadFile(s.logFile())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(log)
+}
+
+func (s *Server) logFile() string { return filepath.Join(s.dir, "caddy.log") }
+
+// TLS returns a client's configuration that trusts the certificates of this Caddy's own authority, as "tls internal"
+// issues them.
+func (s *Server) TLS() *tls.Config {
+	s.t.Helper()
+	root, err := os.ReadFile(filepath.Join(s.dir, "storage", "pki", "authorities", "local", "root.crt"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(root) {
+		s.t.Fatal("Caddy's root certificate is none")
+	}
+	return &tls.Config{RootCAs: roots}
+}
+
+// Adapt turns a Caddyfile into the JSON configuration.
+func Adapt(caddyfile string) (json.RawMessage, error) {
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
+	return config, err
+}

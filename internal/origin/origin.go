@@ -1,0 +1,210 @@
+// Package origin says what a web origin is: how a browser serializes one, which patterns of origins a person may write,
+// and which of a set of them a given origin is in. It knows nothing of HTTP.
+package origin
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Null is the serialization of an opaque origin: what browsers send for sandboxed frames, for file: pages, and after a
+// redirect from one origin to another.
+const Null = "null"
+
+const (
+	maxHostLength  = 253 // RFC 1035, section 2.3.4, less the root label and the length octets
+	maxLabelLength = 63
+)
+
+// An Origin is a tuple origin (HTML Standard, section 7.1.1), taken from the exact text that a browser sends.
+type Origin struct {
+	text   string
+	scheme string
+	host   string // with the brackets of an IPv6 address
+	port   string // with its colon; empty for the scheme's default port
+}
+
+// Parse parses the value of an Origin field. It accepts nothing but the serialization of a tuple origin: a scheme, "://",
+// a host of lower-case labels or an IP address as the URL Standard serializes it, and a port unless it is the scheme's
+// default one. For [Null] and all else it reports false. It does not allocate.
+func Parse(text string) (Origin, bool) {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok || !validScheme(scheme) || scheme == "file" {
+		return Origin{}, false
+	}
+	host, port, ok := splitPort(rest)
+	if !ok || !validPort(scheme, port) {
+		return Origin{}, false
+	}
+	if strings.HasPrefix(host, "[") {
+		ok = validIPv6(host)
+	} else {
+		ok = validHost(host, isSpecial(scheme))
+	}
+	if !ok {
+		return Origin{}, false
+	}
+	return Origin{text: text, scheme: scheme, host: host, port: port}, true
+}
+
+// String returns the serialization of the origin, the text it was parsed from.
+func (o Origin) String() string { return o.text }
+
+// Scheme returns the scheme, without "://".
+func (o Origin) Scheme() string { return o.scheme }
+
+// Loopback reports whether the host is this machine by its name or address alone: localhost, any name below it,
+// 127.0.0.0/8 or [::1].
+func (o Origin) Loopback() bool { return isLoopback(o.host) }
+
+// SameHost reports whether the origin names the host and port of hostport, the value of a Host field. The scheme is not
+// compared: behind a TLS-terminating proxy a server does not know its own.
+func (o Origin) SameHost(hostport string) bool {
+	host, port, ok := splitPort(hostport)
+	if !ok || o.host == "" || !strings.EqualFold(host, o.host) {
+		return false
+	}
+	return port == o.port || o.port == "" && port == ":"+defaultPort(o.scheme)
+}
+
+// splitPort splits "host:port" into "host" and ":port", which is empty when there is none.
+func splitPort(hostport string) (host, port string, ok bool) {
+	if strings.HasPrefix(hostport, "[") {
+		end := strings.IndexByte(hostport, ']')
+		if end < 0 {
+			return "", "", false
+		}
+		host, port = hostport[:end+1], hostport[end+1:]
+		return host, port, port == "" || port[0] == ':'
+	}
+	if colon := strings.IndexByte(hostport, ':'); colon >= 0 {
+		return hostport[:colon], hostport[colon:], true
+	}
+	return hostport, "", true
+}
+
+// validScheme follows the URL Standard's scheme, in lower case.
+func validScheme(s string) bool {
+	if s == "" || s[0] < 'a' || s[0] > 'z' {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '+', c == '-', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// isSpecial reports whether hosts of the scheme are domains or IP addresses to the URL Standard, not opaque.
+func isSpecial(scheme string) bool { return defaultPort(scheme) != "" }
+
+func defaultPort(scheme string) string {
+	switch scheme {
+	case "https", "wss":
+		return "443"
+	case "http", "ws":
+		return "80"
+	case "ftp":
+		return "21"
+	}
+	return ""
+}
+
+// validPort takes the port with its colon.
+func validPort(scheme, port string) bool {
+	if port == "" {
+		return true
+	}
+	digits := port[1:]
+	if digits == "" || len(digits) > 5 || digits[0] == '0' || digits == defaultPort(scheme) {
+		return false
+	}
+	n := 0
+	for i := 0; i < len(digits); i++ {
+		if !isDigit(digits[i]) {
+			return false
+		}
+		n = n*10 + int(digits[i]-'0')
+	}
+	return n <= 65535
+}
+
+func validHost(host string, special bool) bool {
+	if len(host) > maxHostLength || !validLabels(host) {
+		return false
+	}
+	if special && endsInNumber(host) {
+		return validIPv4(host)
+	}
+	return true
+}
+
+func validLabels(host string) bool {
+	label := 0
+	for i := 0; i < len(host); i++ {
+		switch c := host[i]; {
+		case 'a' <= c && c <= 'z', isDigit(c), c == '-', c == '_':
+			if label++; label > maxLabelLength {
+				return false
+			}
+		case c == '.' && label > 0:
+			label = 0
+		default:
+			return false
+		}
+	}
+	return label > 0
+}
+
+// endsInNumber is the URL Standard's ends-in-a-number checker: such a host is an IPv4 address or nothing.
+func endsInNumber(host string) bool {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if hex, ok := strings.CutPrefix(last, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return strings.Trim(last, "0123456789") == ""
+}
+
+func validIPv4(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Is4()
+}
+
+func validIPv6(bracketed string) bool {
+	if len(bracketed) > len("[1111:1111:1111:1111:1111:1111:1111:1111]") {
+		return false
+	}
+	addr, err := netip.ParseAddr(strings.Trim(bracketed, "[]"))
+	if err != nil || !addr.Is6() || addr.Zone() != "" {
+		return false
+	}
+	var buf [48]byte
+	return string(appendIPv6(buf[:0], addr)) == bracketed
+}
+
+// appendIPv6 is the URL Standard's IPv6 serializer. netip's differs from it where the address holds an IPv4 one, which
+// the Standard does not spell in dots.
+func appendIPv6(b []byte, addr netip.Addr) []byte {
+	b = append(b, '[')
+	if addr.Is4In6() {
+		a := addr.As16()
+		b = append(b, "::ffff:"...)
+		b = strconv.AppendUint(b, uint64(a[12])<<8|uint64(a[13]), 16)
+		b = append(b, ':')
+		b = strconv.AppendUint(b, uint64(a[14])<<8|uint64(a[15]), 16)
+	} else {
+		b = addr.AppendTo(b)
+	}
+	return append(b, ']')
+}
+
+func isLoopback(host string) bool {
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "[::1]" ||
+		strings.HasPrefix(host, "127.") && validIPv4(host)
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

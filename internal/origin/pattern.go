@@ -1,0 +1,297 @@
+package origin
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/idna"
+	"golang.org/x/net/publicsuffix"
+)
+
+// A Pattern is one origin, or a family of them, as a person writes it:
+//
+//	https://example.com          exactly that origin
+//	https://*.example.com        any subdomain at any depth, not example.com itself
+//	https://example.com:*        any port, or none
+//	https://*                    any host, on the scheme's default port
+//
+// and the combinations of these.
+type Pattern struct {
+	origin     Origin // its text is the pattern's own where the pattern is one origin; no host for any host
+	subdomains bool   // "*." stands before the host
+	anyHost    bool   // "*" stands for the host
+	anyPort    bool   // ":*" stands for the port
+}
+
+// ParsePattern parses a pattern. It must be written as browsers write an origin (see [Parse]); the error for one that is
+// not gives the text to write instead, where that can be told. It does not accept "*" or [Null], which are no patterns
+// of tuple origins.
+func ParsePattern(text string) (Pattern, error) {
+	if p, ok := parsePattern(text); ok {
+		return p, nil
+	}
+	return Pattern{}, explain(text)
+}
+
+func parsePattern(text string) (Pattern, bool) {
+	if o, ok := Parse(text); ok {
+		return Pattern{origin: o}, true
+	}
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return Pattern{}, false
+	}
+	var p Pattern
+	rest, p.anyPort = strings.CutSuffix(rest, ":*")
+	rest, p.subdomains = strings.CutPrefix(rest, "*.")
+	if !p.subdomains && (rest == "*" || strings.HasPrefix(rest, "*:")) {
+		p.anyHost, rest = true, "any-host"+rest[1:]
+	}
+	p.origin, ok = Parse(scheme + "://" + rest)
+	if !ok || p.anyPort && p.origin.port != "" {
+		return Pattern{}, false
+	}
+	if p.anyHost {
+		p.origin.host = ""
+	}
+	if p.subdomains && (p.origin.isIP() || len("x.")+len(p.origin.host) > maxHostLength) {
+		return Pattern{}, false
+	}
+	return p, true
+}
+
+func (o Origin) isIP() bool {
+	return strings.HasPrefix(o.host, "[") || isSpecial(o.scheme) && endsInNumber(o.host)
+}
+
+// Scheme returns the scheme that every origin of the pattern has.
+func (p Pattern) Scheme() string { return p.origin.scheme }
+
+// AnyHost reports whether the pattern leaves the whole host open.
+func (p Pattern) AnyHost() bool { return p.anyHost }
+
+// Loopback reports whether every origin of the pattern is of this machine; see [Origin.Loopback].
+func (p Pattern) Loopback() bool { return !p.anyHost && p.origin.Loopback() }
+
+// PublicSuffix returns the public suffix (such as com, co.uk or github.io) whose every subdomain the pattern allows, and
+// so sites that anybody can register; or "" if there is none.
+func (p Pattern) PublicSuffix() string {
+	if !p.subdomains || !isSpecial(p.origin.scheme) || p.Loopback() {
+		return ""
+	}
+	host := p.origin.host
+	if suffix, _ := publicsuffix.PublicSuffix(host); suffix == host {
+		return host
+	}
+	// A rule such as *.example.net makes each name below example.net a public suffix, though not example.net itself.
+	if child := "x." + host; isPublicSuffix(child) {
+		return "*." + host
+	}
+	return ""
+}
+
+func isPublicSuffix(host string) bool {
+	suffix, _ := publicsuffix.PublicSuffix(host)
+	return suffix == host
+}
+
+// explain says why text is no pattern, and what to write instead.
+func explain(text string) error {
+	scheme, rest, hasScheme := strings.Cut(text, "://")
+	switch {
+	case strings.EqualFold(scheme, "file") && (hasScheme || strings.HasPrefix(strings.ToLower(text), "file:")):
+		return fmt.Errorf(`%q: browsers send no file: origin; pages opened from a file send "null"; did you mean "null"?`, text)
+	case hasScheme && strings.Count(rest, "*") > 0 && !wildcardsFit(rest):
+		return explainWildcard(text, scheme, rest)
+	}
+	c := canonical(text)
+	if c.text == "" || c.text == text {
+		return fmt.Errorf(`%q is not an origin; write it as browsers send it: a scheme, "://", a host and, unless it is the default, a port, such as "https://example.com" or "http://localhost:3000"`, text)
+	}
+	return fmt.Errorf("%q is not written as browsers send it (%s); did you mean %q?", text, strings.Join(c.reasons, ", "), c.text)
+}
+
+// wildcardsFit reports whether each "*" of the part behind "://" stands where a pattern may have one.
+func wildcardsFit(rest string) bool {
+	rest, _, _ = cutAny(rest, "/?#\\")
+	rest = strings.TrimSuffix(rest, ":*")
+	if after, ok := strings.CutPrefix(rest, "*"); ok && (after == "" || after[0] == '.' || after[0] == ':') {
+		rest = after
+	}
+	return !strings.Contains(rest, "*")
+}
+
+func explainWildcard(text, scheme, rest string) error {
+	// *example.com and *.*.example.com are both attempts at "any subdomain"
+	host := strings.TrimLeft(rest, "*.")
+	if suggestion := scheme + "://*." + host; host != "" {
+		if c := canonical(suggestion); c.text != "" {
+			return fmt.Errorf(`%q: "*." stands once, before the host, for subdomains at any depth; did you mean %q?`, text, c.text)
+		}
+	}
+	return fmt.Errorf(`%q: a "*" stands for subdomains ("https://*.example.com"), for the whole host ("https://*") or for the port ("https://example.com:*"); anything finer is a regular expression: allow_origins_regexp`, text)
+}
+
+// canonicalText is a pattern as browsers would write it, and in what it differs from what was written.
+type canonicalText struct {
+	text    string // empty if none can be told
+	reasons []string
+}
+
+// canonical rewrites text as the URL Standard's parser and serializer would, for a suggestion.
+func canonical(text string) canonicalText {
+	var reasons []string
+	differs := func(reason string) { reasons = append(reasons, reason) }
+
+	trimmed := strings.Trim(strings.TrimSpace(text), `"'`)
+	if trimmed != text {
+		differs("no quotes or blanks")
+	}
+	scheme, rest, ok := strings.Cut(trimmed, "://")
+	if !ok {
+		rest = strings.TrimPrefix(trimmed, "//")
+		if host, _, _ := cutAny(rest, ":/"); !strings.ContainsAny(host, ".*[") && host != "localhost" {
+			return canonicalText{} // a bare word: nobody can tell what was meant
+		}
+		scheme = "https"
+		if host, _, _ := splitPort(rest); isLoopback(host) {
+			scheme = "http"
+		}
+		differs("with its scheme")
+	}
+	if lower := strings.ToLower(scheme); lower != scheme {
+		scheme = lower
+		differs("the scheme in lower case")
+	}
+	rest, tail, cut := cutAny(rest, "/?#\\")
+	if cut {
+		if strings.Trim(tail, "/") == "" {
+			differs("no trailing slash")
+		} else {
+			differs("no path")
+		}
+	}
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		rest = rest[at+1:]
+		differs("no user name")
+	}
+	host, port, ok := splitPort(rest)
+	if !ok {
+		return canonicalText{}
+	}
+	port, reason := canonicalPort(scheme, port)
+	if reason != "" {
+		differs(reason)
+	}
+	host, reason = canonicalHost(scheme, host)
+	if reason != "" {
+		differs(reason)
+	}
+	c := canonicalText{text: scheme + "://" + host + port, reasons: reasons}
+	if _, ok := parsePattern(c.text); !ok {
+		return canonicalText{}
+	}
+	return c
+}
+
+func canonicalPort(scheme, port string) (canonical, reason string) {
+	if port == "" || port == ":*" {
+		return port, ""
+	}
+	digits := port[1:]
+	if digits == "" {
+		return "", "no colon without a port"
+	}
+	if short := strings.TrimLeft(digits, "0"); short != digits {
+		digits, reason = short, "the port without leading zeros"
+	}
+	if digits == defaultPort(scheme) {
+		return "", "no default port"
+	}
+	return ":" + digits, reason
+}
+
+func canonicalHost(scheme, host string) (canonical, reason string) {
+	wildcard := ""
+	if after, ok := strings.CutPrefix(host, "*."); ok {
+		wildcard, host = "*.", after
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		if err != nil || !addr.Is6() {
+			return host, ""
+		}
+		if c := string(appendIPv6(nil, addr.WithZone(""))); c != host {
+			return c, "the IPv6 address as the URL Standard serializes it"
+		}
+		return host, ""
+	}
+	if dotless := strings.TrimSuffix(host, "."); dotless != host {
+		host, reason = dotless, "no dot behind the host"
+	}
+	if lower := strings.ToLower(host); lower != host {
+		host, reason = lower, "the host in lower case"
+	}
+	if !isASCII(host) {
+		ascii, err := domainToASCII.ToASCII(host)
+		if err != nil {
+			return wildcard + host, reason
+		}
+		host, reason = ascii, "the host in punycode"
+	}
+	if host != "" && isSpecial(scheme) && endsInNumber(host) {
+		if c, ok := parseIPv4(host); ok && c != host {
+			host, reason = c, "the IPv4 address in four decimal numbers"
+		}
+	}
+	return wildcard + host, reason
+}
+
+// domainToASCII is the URL Standard's "domain to ASCII", not beStrict.
+var domainToASCII = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false))
+
+// parseIPv4 is the URL Standard's IPv4 parser: one to four numbers, in decimal, octal or hexadecimal.
+func parseIPv4(host string) (string, bool) {
+	parts := strings.Split(host, ".")
+	if len(parts) > 4 {
+		return "", false
+	}
+	var addr uint64
+	for i, part := range parts {
+		if strings.HasPrefix(part, "0x") && len(part) == 2 {
+			part = "0"
+		} else if len(part) > 1 && part[0] == '0' && isDigit(part[1]) {
+			part = "0o" + part[1:]
+		}
+		n, err := strconv.ParseUint(part, 0, 33)
+		last := i == len(parts)-1
+		if err != nil || strings.Contains(part, "_") || !last && n > 255 || last && n >= 1<<(8*(5-len(parts))) {
+			return "", false
+		}
+		if last {
+			addr += n
+		} else {
+			addr += n << (8 * (3 - i))
+		}
+	}
+	return netip.AddrFrom4([4]byte{byte(addr >> 24), byte(addr >> 16), byte(addr >> 8), byte(addr)}).String(), true
+}
+
+func isASCII(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// cutAny is strings.Cut at the first byte that is one of chars; after starts with that byte.
+func cutAny(s, chars string) (before, after string, found bool) {
+	if i := strings.IndexAny(s, chars); i >= 0 {
+		return s[:i], s[i:], true
+	}
+	return s, "", false
+}

@@ -1,0 +1,309 @@
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddy-cors/caddy-cors/internal/origin"
+)
+
+// Options are what a person writes. Their names in [Problem] are those of the directive's options.
+type Options struct {
+	AllowOrigins        []string // origins, patterns, "*", "null" and values with request-time placeholders
+	AllowOriginsRegexp  []string
+	AllowMethods        []string
+	AllowHeaders        []string
+	ExposeHeaders       []string
+	AllowCredentials    bool
+	AllowPrivateNetwork bool
+	MaxAge              time.Duration
+	Insecure            []string // the risks that are taken knowingly
+
+	// Unknown, if not nil, tells origins that stand for others which become known when the configuration is loaded.
+	// They are passed over, and what they could still mend is no problem.
+	Unknown func(origin string) bool
+}
+
+// A Problem is a value that is refused, and the way out.
+type Problem struct {
+	Option  string // the option's name; empty for the directive itself
+	Index   int    // of the value in a list option
+	Message string
+}
+
+func (p Problem) Error() string {
+	if p.Option == "" {
+		return p.Message
+	}
+	return p.Option + ": " + p.Message
+}
+
+// The risks that Insecure can name: what a policy with credentials is refused for otherwise.
+const (
+	anyOrigin    = "any_origin_with_credentials"
+	nullOrigin   = "null_origin_with_credentials"
+	httpOrigin   = "http_origin_with_credentials"
+	publicSuffix = "public_suffix_with_credentials"
+)
+
+var risks = []string{anyOrigin, nullOrigin, httpOrigin, publicSuffix}
+
+// MaxAgeLimit is the longest time that a browser is told to keep a preflight's answer. Browsers cap it at less or the
+// same: Chromium at two hours, Firefox at 24.
+const MaxAgeLimit = 24 * time.Hour
+
+// Compile compiles the options into a policy. It reports all problems at once; with any, the policy is not to be used.
+// The warnings are about policies that work, but seldom as meant.
+func Compile(o Options) (*Policy, []Problem, []string) {
+	c := compiler{options: o, policy: &Policy{credentials: o.AllowCredentials, privateNetwork: o.AllowPrivateNetwork}}
+	c.origins()
+	c.regexps()
+	c.insecure()
+	c.methods()
+	c.allowHeaders()
+	c.exposeHeaders()
+	c.maxAge()
+	return c.policy, c.problems, c.warnings
+}
+
+type compiler struct {
+	options  Options
+	policy   *Policy
+	problems []Problem
+	warnings []string
+
+	incomplete bool     // some origins are not known yet
+	needed     []string // the risks that the options bring with them
+}
+
+func (c *compiler) problem(option string, index int, format string, args ...any) {
+	c.problems = append(c.problems, Problem{option, index, fmt.Sprintf(format, args...)})
+}
+
+func (c *compiler) origins() {
+	o := c.options
+	if len(o.AllowOrigins)+len(o.AllowOriginsRegexp) == 0 {
+		c.problem("", 0, `no origin may call: name those that may ("cors https://app.example.com"), or allow everyone ("cors *")`)
+	}
+	c.policy.secureOnly = len(o.AllowOriginsRegexp) == 0
+	for i, text := range o.AllowOrigins {
+		if !strings.HasPrefix(text, "https://") {
+			c.policy.secureOnly = false
+		}
+		switch {
+		case o.Unknown != nil && o.Unknown(text):
+			c.incomplete = true
+		case text == "*":
+			c.policy.everyone = true
+			if c.others(text) {
+				c.problem("allow_origins", i, `"*" allows everyone, so the other origins beside it mean nothing: remove "*" to allow just those, or remove the others`)
+			}
+			c.risk("allow_origins", i, anyOrigin, `"*" with allow_credentials lets every website act in the name of your signed-in users: list the origins that may`)
+		case text == origin.Null:
+			c.policy.null = true
+			if !o.AllowCredentials {
+				c.warnings = append(c.warnings, `the origin "null" is anyone's: any website can send it from a sandboxed frame; "cors *" says the same more plainly`)
+			}
+			c.risk("allow_origins", i, nullOrigin, `"null" with allow_credentials lets every website act in the name of your signed-in users, from a sandboxed frame: give the page an origin of its own, and list that`)
+		case HasPlaceholder(text):
+			c.template(i, text)
+		default:
+			c.pattern(i, text)
+		}
+	}
+}
+
+// others reports whether the policy has any origins besides those that are written as text.
+func (c *compiler) others(text string) bool {
+	return len(c.options.AllowOriginsRegexp) > 0 ||
+		slices.ContainsFunc(c.options.AllowOrigins, func(other string) bool { return other != text })
+}
+
+func (c *compiler) pattern(i int, text string) {
+	p, err := origin.ParsePattern(text)
+	if err != nil {
+		c.problem("allow_origins", i, "%v", err)
+		return
+	}
+	c.policy.origins.Add(p)
+	c.patternRisks(i, text, p)
+}
+
+func (c *compiler) patternRisks(i int, text string, p origin.Pattern) {
+	if p.AnyHost() {
+		c.risk("allow_origins", i, anyOrigin, "%q with allow_credentials lets every website act in the name of your signed-in users: list the origins that may", text)
+	}
+	if p.Scheme() == "http" && !p.Loopback() {
+		c.risk("allow_origins", i, httpOrigin, "%q with allow_credentials lets anybody on the way (a public Wi-Fi, say) act in the name of your signed-in users: have that page served over https, and list its https:// origin", text)
+	}
+	if suffix := p.PublicSuffix(); suffix != "" {
+		c.risk("allow_origins", i, publicSuffix, "%q with allow_credentials: anybody can have a name under %q and act in the name of your signed-in users from there: name the domain below it that is yours", text, suffix)
+	}
+}
+
+// template takes an origin with placeholders that are resolved per request. Its value is compared with an origin that was
+// parsed, so that what the text fixes stays fixed: a placeholder cannot reach beyond the labels it stands in.
+func (c *compiler) template(i int, text string) {
+	c.policy.templates = append(c.policy.templates, text)
+
+	const open = "x" // stands for a placeholder: a letter may be in a scheme and in a host
+	masked := placeholder.ReplaceAllString(text, open)
+	if strings.Trim(masked, open) == "" {
+		c.risk("allow_origins", i, anyOrigin, "%q with allow_credentials can come to any origin at all: fix the end of its host, as in https://{http.vars.tenant}.example.com", text)
+		return
+	}
+	scheme, rest, _ := strings.Cut(text, "://")
+	host, port, hasPort := strings.Cut(placeholder.ReplaceAllStringFunc(rest, func(string) string { return "{}" }), ":")
+	candidate := placeholder.ReplaceAllString(scheme, open) + "://" + strings.ReplaceAll(host, "{}", open)
+	if hasPort {
+		candidate += ":" + strings.ReplaceAll(port, "{}", "1")
+	}
+	if _, ok := origin.Parse(candidate); !ok {
+		c.problem("allow_origins", i, `%q can come to no origin, whatever its placeholders are: write it as browsers send one, such as "https://{http.request.host}"`, text)
+		return
+	}
+	fixed := host // the end of the host that is the same for every request
+	if end := strings.LastIndex(host, "{}"); end >= 0 {
+		_, fixed, _ = strings.Cut(host[end:], ".")
+		if fixed == "" {
+			c.risk("allow_origins", i, anyOrigin, "%q with allow_credentials can come to a host of any name: fix the end of the host, as in https://{http.vars.tenant}.example.com", text)
+			return
+		}
+		fixed = "*." + fixed
+	}
+	if HasPlaceholder(scheme) {
+		scheme = "http"
+	}
+	p, err := origin.ParsePattern(scheme + "://" + fixed)
+	if err != nil {
+		c.problem("allow_origins", i, "%v", err)
+		return
+	}
+	c.patternRisks(i, text, p)
+}
+
+// placeholder matches a placeholder of Caddy's form.
+var placeholder = regexp.MustCompile(`\{[^}]*\}`)
+
+// HasPlaceholder reports whether text has a placeholder of Caddy's form.
+func HasPlaceholder(text string) bool { return placeholder.MatchString(text) }
+
+// risk notes that the options bring a risk with them, and refuses it unless it is taken knowingly.
+func (c *compiler) risk(option string, index int, risk, format string, args ...any) {
+	if !c.options.AllowCredentials {
+		return
+	}
+	c.needed = append(c.needed, risk)
+	if !slices.Contains(c.options.Insecure, risk) {
+		c.problem(option, index, format+"; or, to take the risk, add: insecure %s", append(args, risk)...)
+	}
+}
+
+func (c *compiler) regexps() {
+	for i, text := range c.options.AllowOriginsRegexp {
+		// By itself first: "a)|(b" must not become an expression of two halves, each of them anchored at one end.
+		if _, err := regexp.Compile(text); err != nil {
+			c.problem("allow_origins_regexp", i, "%q is no RE2 regular expression: %v", text, err)
+			continue
+		}
+		re := regexp.MustCompile(`\A(?:` + text + `)\z`)
+		c.policy.regexps = append(c.policy.regexps, re)
+		if c.options.AllowCredentials && re.MatchString("https://any-host-at-all.invalid") {
+			c.warnings = append(c.warnings, fmt.Sprintf("the regular expression %q allows hosts of any name, with allow_credentials: every website can act in the name of your signed-in users", text))
+		}
+	}
+}
+
+func (c *compiler) insecure() {
+	for i, risk := range c.options.Insecure {
+		switch {
+		case !slices.Contains(risks, risk):
+			c.problem("insecure", i, "%q is no known risk; those are: %s", risk, strings.Join(risks, ", "))
+		case !slices.Contains(c.needed, risk) && !c.incomplete:
+			c.problem("insecure", i, "nothing here needs %s: remove it", risk)
+		}
+	}
+}
+
+func (c *compiler) methods() {
+	c.policy.methods = make(map[string]struct{})
+	for i, method := range c.options.AllowMethods {
+		upper := strings.ToUpper(method)
+		switch {
+		case method == "*":
+		case !isToken(method):
+			c.problem("allow_methods", i, "%q is no method name", method)
+		case isForbiddenMethod(method):
+			c.problem("allow_methods", i, "no script can use the method %s: remove it", upper)
+		case method != upper && knownMethods[upper]:
+			c.problem("allow_methods", i, "methods have a case; did you mean %q?", upper)
+		}
+		c.policy.methods[method] = struct{}{}
+	}
+	c.policy.allowMethods = newList(c.options.AllowMethods)
+}
+
+func (c *compiler) allowHeaders() {
+	for i, name := range c.options.AllowHeaders {
+		switch {
+		case name == "*":
+		case c.badFieldName("allow_headers", i, name):
+		case strings.EqualFold(name, "Cookie"):
+			c.problem("allow_headers", i, "no script can set Cookie: browsers send cookies by themselves where the policy has allow_credentials; remove the name and use that")
+		case isCORSResponseHeader(name):
+			c.problem("allow_headers", i, "%s is a header of responses; list here what scripts may send, such as Authorization or Content-Type", name)
+		case isForbiddenRequestHeader(name):
+			c.problem("allow_headers", i, "no script can set %s, the browser alone does: remove it", name)
+		}
+	}
+	c.policy.allowHeaders = newList(c.options.AllowHeaders)
+	c.policy.headers = newNameSet(c.options.AllowHeaders)
+	delete(c.policy.headers.lower, "*")
+}
+
+func (c *compiler) exposeHeaders() {
+	for i, name := range c.options.ExposeHeaders {
+		switch {
+		case name == "*":
+		case c.badFieldName("expose_headers", i, name):
+		case isForbiddenResponseHeader(name):
+			c.problem("expose_headers", i, "browsers show %s to no script: remove it", name)
+		}
+	}
+	c.policy.expose = newList(c.options.ExposeHeaders)
+}
+
+func (c *compiler) badFieldName(option string, index int, name string) bool {
+	switch {
+	case !isToken(name):
+		c.problem(option, index, "%q is no header field name", name)
+	case len(name) > maxFieldName:
+		c.problem(option, index, "the header field name %.20q... is longer than %d bytes", name, maxFieldName)
+	default:
+		return false
+	}
+	return true
+}
+
+func (c *compiler) maxAge() {
+	age := c.options.MaxAge
+	switch {
+	case age < 0:
+		c.problem("max_age", 0, "%v is negative; to have browsers ask before every call, write: max_age off", age)
+	case age > MaxAgeLimit:
+		c.problem("max_age", 0, "%v is longer than any browser remembers; at most 24h", age)
+	case age%time.Second != 0:
+		c.problem("max_age", 0, "%v is not a number of whole seconds; did you mean %v?", age, max(age.Round(time.Second), time.Second))
+	}
+	c.policy.maxAge = strconv.FormatInt(int64(age/time.Second), 10)
+}
+
+func newList(names []string) list {
+	l := list{any: slices.Contains(names, "*"), value: strings.Join(names, ", ")}
+	l.names = strings.Join(slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "*" }), ", ")
+	return l
+}

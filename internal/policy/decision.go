@@ -1,0 +1,39 @@
+package policy
+
+// A Decision is what a policy makes of one request, and why.
+type Decision struct {
+	Outcome Outcome
+	Reason  Reason // for a denial
+	Detail  string // what was denied: the origin, the method or the header name, as the request had it
+
+	// AllowOrigin is the value of Access-Control-Allow-Origin; empty if there is none to send, and then no other CORS
+	// header either.
+	AllowOrigin string
+
+	// AllowMethods and AllowHeaders are the values of Access-Control-Allow-Methods and -Headers, for preflights.
+	AllowMethods, AllowHeaders string
+}
+
+// Outcome is the gist of a decision, a word that logs and metrics use too.
+type Outcome string
+
+// What a request can come to.
+const (
+	Allowed    Outcome = "allowed"
+	Denied     Outcome = "denied"
+	SameOrigin Outcome = "same-origin" // CORS does not apply
+	NoOrigin   Outcome = "no-origin"   // not a CORS request
+)
+
+// Reason says why a request was denied.
+type Reason string
+
+// Why a request can be denied.
+const (
+	OriginNotAllowed         Reason = "origin-not-allowed"
+	OriginNull               Reason = "origin-null"
+	OriginInvalid            Reason = "origin-invalid"
+	MethodNotAllowed         Reason = "method-not-allowed"
+	HeaderNotAllowed         Reason = "header-not-allowed"
+	PrivateNetworkNotAllowed Reason = "private-network-not-allowed"
+)

@@ -1,0 +1,120 @@
+package policy
+
+import (
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// A nameSet is a set of field names, which are compared without regard to case.
+type nameSet struct {
+	lower   map[string]struct{}
+	longest int
+}
+
+// maxFieldName is the longest field name that the options accept. It lets a look-up fold the case without allocating.
+const maxFieldName = 256
+
+func newNameSet(names []string) nameSet {
+	s := nameSet{lower: make(map[string]struct{}, len(names))}
+	for _, name := range names {
+		s.lower[strings.ToLower(name)] = struct{}{}
+		s.longest = max(s.longest, len(name))
+	}
+	return s
+}
+
+// has reports whether the set has the name, in any case.
+func (s nameSet) has(name string) bool {
+	if len(name) > s.longest {
+		return false
+	}
+	if _, ok := s.lower[name]; ok {
+		return true // browsers send the names in lower case
+	}
+	var buf [maxFieldName]byte
+	lower := buf[:len(name)]
+	for i := range lower {
+		c := name[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower[i] = c
+	}
+	_, ok := s.lower[string(lower)]
+	return ok
+}
+
+// nextElement takes the first element off a comma-separated list (RFC 9110, section 5.6.1), without the white space
+// around it. An empty element is returned as such.
+func nextElement(list string) (element, rest string, more bool) {
+	// A run of separators is passed over at once, so that a list of nothing else is read once and quickly.
+	start := 0
+	for start < len(list) && (list[start] == ',' || list[start] == ' ' || list[start] == '\t') {
+		start++
+	}
+	list = list[start:]
+	element, rest, more = strings.Cut(list, ",")
+	return strings.TrimRight(element, " \t"), rest, more
+}
+
+// elements returns the elements of all lines of a list field as one line.
+func elements(lines []string) string {
+	if len(lines) == 1 && len(lines[0]) <= maxRequestHeaderNames && !strings.ContainsAny(lines[0], " \t") {
+		return lines[0] // as browsers write it
+	}
+	var b strings.Builder
+	for _, line := range lines {
+		for rest, more := line, true; more; {
+			var name string
+			if name, rest, more = nextElement(rest); name == "" {
+				continue
+			}
+			if b.Len() > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(name)
+		}
+	}
+	return b.String()
+}
+
+func isToken(s string) bool { return httpguts.ValidHeaderFieldName(s) }
+
+// isForbiddenMethod follows the Fetch Standard, section 2.2.1: methods that no script can use.
+func isForbiddenMethod(method string) bool {
+	return strings.EqualFold(method, "CONNECT") || strings.EqualFold(method, "TRACE") || strings.EqualFold(method, "TRACK")
+}
+
+// isForbiddenRequestHeader follows the Fetch Standard, section 2.2.2: request headers that the browser alone sets.
+func isForbiddenRequestHeader(name string) bool {
+	lower := strings.ToLower(name)
+	switch lower {
+	case "accept-charset", "accept-encoding", "access-control-request-headers", "access-control-request-method",
+		"access-control-request-private-network", "connection", "content-length", "cookie", "cookie2", "date", "dnt",
+		"expect", "host", "keep-alive", "origin", "referer", "set-cookie", "te", "trailer", "transfer-encoding",
+		"upgrade", "via":
+		return true
+	}
+	return strings.HasPrefix(lower, "proxy-") || strings.HasPrefix(lower, "sec-")
+}
+
+// isCORSResponseHeader reports whether the field is one that a server answers a CORS request with.
+func isCORSResponseHeader(name string) bool {
+	lower := strings.ToLower(name)
+	return strings.HasPrefix(lower, "access-control-allow-") || lower == "access-control-expose-headers" ||
+		lower == "access-control-max-age" || lower == "timing-allow-origin"
+}
+
+// isForbiddenResponseHeader follows the Fetch Standard, section 2.2.2: response headers that no script can read.
+func isForbiddenResponseHeader(name string) bool {
+	return strings.EqualFold(name, "Set-Cookie") || strings.EqualFold(name, "Set-Cookie2")
+}
+
+// knownMethods are the methods of RFC 9110, PATCH (RFC 5789), QUERY and those of WebDAV and its kin that browsers'
+// scripts use: all are written in upper case.
+var knownMethods = map[string]bool{
+	"GET": true, "HEAD": true, "POST": true, "PUT": true, "DELETE": true, "OPTIONS": true, "PATCH": true, "QUERY": true,
+	"COPY": true, "LOCK": true, "MKCOL": true, "MOVE": true, "PROPFIND": true, "PROPPATCH": true, "REPORT": true,
+	"SEARCH": true, "UNLOCK": true,
+}

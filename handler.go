@@ -37,29 +37,34 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	}
 	req := h.classify(r)
-	a := annotation{handler: h, preflight: req.Preflight, privateNetwork: req.PrivateNetwork, decision: h.policy.Decide(&req)}
-
-	switch {
-	case h.ReportOnly:
-		if !h.Debug {
-			return next.ServeHTTP(w, r)
+	rw := &responseWriter{
+		ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
+		handler:               h,
+		preflight:             req.Preflight,
+		privateNetwork:        req.PrivateNetwork,
+		decision:              h.policy.Decide(&req),
+	}
+	if !h.ReportOnly {
+		if h.Upstream == upstreamPreserve && r.Context().Value(caddyhttp.ErrorCtxKey) != nil {
+			// Error routes start with the headers of the failed response, the CORS headers of its own policy among them.
+			// Those are no upstream's.
+			removeCORS(w.Header())
 		}
-	case h.Upstream == upstreamPreserve && r.Context().Value(caddyhttp.ErrorCtxKey) != nil:
-		// Error routes start with the headers of the failed response, the CORS headers of its own policy among them.
-		// They are no upstream's.
-		removeCORS(w.Header())
+		denied := rw.decision.Outcome == policy.Denied
+		switch {
+		case rw.preflight && rw.decision.AllowOrigin == "" && (h.Enforce || !h.ForwardPreflight):
+			rw.WriteHeader(http.StatusForbidden)
+			return nil
+		case rw.preflight && !h.ForwardPreflight:
+			rw.WriteHeader(h.PreflightStatus)
+			return nil
+		case denied && h.Enforce && !rw.preflight:
+			rw.annotateOnce()
+			return caddyhttp.Error(http.StatusForbidden, fmt.Errorf("cors: %s: %.128q", rw.decision.Reason, rw.decision.Detail))
+		}
 	}
-	if !h.ReportOnly && req.Preflight && (!h.ForwardPreflight || h.Enforce && a.decision.AllowOrigin == "") {
-		return a.answerPreflight(w)
-	}
-	if h.Enforce && a.decision.Outcome == policy.Denied && !req.Preflight {
-		a.annotate(w.Header())
-		return caddyhttp.Error(http.StatusForbidden, fmt.Errorf("cors: %s: %.128q", a.decision.Reason, a.decision.Detail))
-	}
-
-	rw := &responseWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, annotation: a}
 	err := next.ServeHTTP(rw, r)
-	// Nobody wrote the response: it is an error, which the server turns into one, or an empty response.
+	// If nobody has written the response, the server is about to: an error's, or an empty one.
 	rw.annotateOnce()
 	return err
 }
@@ -90,7 +95,7 @@ func decided(w http.ResponseWriter) bool {
 	for {
 		switch t := w.(type) {
 		case *responseWriter:
-			if !t.annotation.handler.ReportOnly {
+			if !t.handler.ReportOnly { // which changes nothing, not even this
 				return true
 			}
 			w = t.ResponseWriter
@@ -100,102 +105,6 @@ func decided(w http.ResponseWriter) bool {
 			return false
 		}
 	}
-}
-
-// An annotation is what a decision means for the headers of one response.
-type annotation struct {
-	handler        *Handler
-	preflight      bool
-	privateNetwork bool // was asked for
-	decision       policy.Decision
-
-	// values backs the field values: one array for all of them, and none of them shared with another response, because
-	// other handlers may rewrite header values in place.
-	values [9]string
-	used   int
-}
-
-func (a *annotation) set(header http.Header, name, value string) {
-	if value == "" {
-		return
-	}
-	a.values[a.used] = value
-	header[name] = a.values[a.used : a.used+1 : a.used+1]
-	a.used++
-}
-
-// answerPreflight writes the whole response.
-func (a *annotation) answerPreflight(w http.ResponseWriter) error {
-	a.annotate(w.Header())
-	if a.decision.AllowOrigin == "" {
-		w.WriteHeader(http.StatusForbidden)
-	} else {
-		w.WriteHeader(a.handler.PreflightStatus)
-	}
-	return nil
-}
-
-// annotate sets the CORS headers, Vary and the debug header.
-func (a *annotation) annotate(header http.Header) {
-	h, d := a.handler, &a.decision
-	if h.Debug {
-		a.set(header, debugHeader, debugValue(d))
-	}
-	if h.ReportOnly {
-		return
-	}
-	vary := h.vary
-	if a.preflight {
-		vary = h.varyPreflight
-	}
-	if h.Upstream == upstreamPreserve && hasAllowOrigin(header) {
-		a.addVary(header, vary)
-		return
-	}
-	removeCORS(header)
-	a.addVary(header, vary)
-	if d.AllowOrigin == "" {
-		return
-	}
-	a.set(header, allowOrigin, d.AllowOrigin)
-	if h.policy.Credentials() {
-		a.set(header, allowCredentials, "true")
-	}
-	if a.preflight {
-		a.set(header, allowMethods, d.AllowMethods)
-		a.set(header, allowHeaders, d.AllowHeaders)
-		if a.privateNetwork && h.policy.PrivateNetwork() {
-			a.set(header, allowPrivateNetwork, "true")
-		}
-		if d.Outcome == policy.Allowed {
-			a.set(header, maxAge, h.policy.MaxAge())
-		}
-	} else if h.ExposeTiming {
-		a.set(header, timingAllowOrigin, d.AllowOrigin)
-	}
-	exposed, literal := h.policy.ExposeHeaders()
-	if literal && !a.preflight {
-		exposed = fieldNames(header)
-	}
-	a.set(header, exposeHeaders, exposed)
-}
-
-// addVary adds the names that are not in the Vary field yet.
-func (a *annotation) addVary(header http.Header, vary varyNames) {
-	present := header["Vary"]
-	if len(present) == 0 {
-		a.set(header, "Vary", vary.joined)
-		return
-	}
-	if httpguts.HeaderValuesContainsToken(present, "*") {
-		return
-	}
-	for _, name := range vary.names {
-		if !httpguts.HeaderValuesContainsToken(present, name) {
-			present = append(slices.Clip(present), name)
-		}
-	}
-	header["Vary"] = present
 }
 
 // varyNames are the request header fields that an answer depends on, apart and as one field value.
@@ -251,18 +160,97 @@ func fieldNames(header http.Header) string {
 	return strings.Join(names, ", ")
 }
 
-// responseWriter annotates the response when its final header is written.
+// A responseWriter annotates the response by the decision when its final header is written.
 type responseWriter struct {
 	caddyhttp.ResponseWriterWrapper
-	annotation annotation
-	annotated  bool
+	handler        *Handler
+	preflight      bool
+	privateNetwork bool // was asked for
+	annotated      bool
+	decision       policy.Decision
+
+	// values holds the field values that are set. They are in one array, for the sake of a single allocation, and not
+	// shared with other responses, because other handlers may rewrite header values in place.
+	values [9]string
+	used   int
 }
 
 func (w *responseWriter) annotateOnce() {
 	if !w.annotated {
 		w.annotated = true
-		w.annotation.annotate(w.Header())
+		w.annotate(w.Header())
 	}
+}
+
+// annotate sets the CORS headers, Vary and the debug header.
+func (w *responseWriter) annotate(header http.Header) {
+	h, d := w.handler, &w.decision
+	if h.Debug {
+		w.set(header, debugHeader, debugValue(d))
+	}
+	if h.ReportOnly {
+		return
+	}
+	vary := h.vary
+	if w.preflight {
+		vary = h.varyPreflight
+	}
+	w.addVary(header, vary)
+	if h.Upstream == upstreamPreserve && hasAllowOrigin(header) {
+		return
+	}
+	removeCORS(header)
+	if d.AllowOrigin == "" {
+		return
+	}
+	w.set(header, allowOrigin, d.AllowOrigin)
+	if h.policy.Credentials() {
+		w.set(header, allowCredentials, "true")
+	}
+	if w.preflight {
+		w.set(header, allowMethods, d.AllowMethods)
+		w.set(header, allowHeaders, d.AllowHeaders)
+		if w.privateNetwork && h.policy.PrivateNetwork() {
+			w.set(header, allowPrivateNetwork, "true")
+		}
+		if d.Outcome == policy.Allowed {
+			w.set(header, maxAge, h.policy.MaxAge())
+		}
+	} else if h.ExposeTiming {
+		w.set(header, timingAllowOrigin, d.AllowOrigin)
+	}
+	exposed, literal := h.policy.ExposeHeaders()
+	if literal && !w.preflight {
+		exposed = fieldNames(header)
+	}
+	w.set(header, exposeHeaders, exposed)
+}
+
+func (w *responseWriter) set(header http.Header, name, value string) {
+	if value == "" {
+		return
+	}
+	w.values[w.used] = value
+	header[name] = w.values[w.used : w.used+1 : w.used+1]
+	w.used++
+}
+
+// addVary adds the names that the Vary field does not have yet.
+func (w *responseWriter) addVary(header http.Header, vary varyNames) {
+	present := header["Vary"]
+	if len(present) == 0 {
+		w.set(header, "Vary", vary.joined)
+		return
+	}
+	if httpguts.HeaderValuesContainsToken(present, "*") {
+		return
+	}
+	for _, name := range vary.names {
+		if !httpguts.HeaderValuesContainsToken(present, name) {
+			present = append(slices.Clip(present), name)
+		}
+	}
+	header["Vary"] = present
 }
 
 // WriteHeader annotates the response, unless it is an informational one (1xx), which is not final; or 101, which ends

@@ -20,6 +20,9 @@ import (
 
 // A Server is a running Caddy.
 type Server struct {
+	// HTTPPort and HTTPSPort are where sites listen whose addresses have no port, http:// and https:// ones.
+	HTTPPort, HTTPSPort string
+
 	t   testing.TB
 	dir string // its storage and its log
 }
@@ -47,7 +50,7 @@ func FreePort(t testing.TB) string {
 // Start runs Caddy with the sites of a Caddyfile, which has no global options but those given. It stops with the test.
 func Start(t testing.TB, caddyfile string, globalOptions ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, dir: t.TempDir()}
+	s := &Server{HTTPPort: FreePort(t), HTTPSPort: FreePort(t), t: t, dir: t.TempDir()}
 	caddyfile = fmt.Sprintf(`{
 	admin off
 	persist_config off
@@ -62,7 +65,7 @@ func Start(t testing.TB, caddyfile string, globalOptions ...string) *Server {
 	}
 	%s
 }
-%s`, filepath.Join(s.dir, "storage"), FreePort(t), FreePort(t), s.logFile(), strings.Join(globalOptions, "\n\t"), caddyfile)
+%s`, filepath.Join(s.dir, "storage"), s.HTTPPort, s.HTTPSPort, s.logFile(), strings.Join(globalOptions, "\n\t"), caddyfile)
 	config, err := Adapt(caddyfile)
 	if err != nil {
 		t.Fatalf("%v, in:\n%s", err, caddyfile)

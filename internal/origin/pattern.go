@@ -219,14 +219,12 @@ func canonicalHost(scheme, host string) (canonical, reason string) {
 		wildcard, host = "*.", after
 	}
 	if inner, ok := strings.CutPrefix(host, "["); ok {
-		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
-		if err != nil || !addr.Is6() {
-			return host, ""
+		if addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]")); err == nil && addr.Is6() {
+			if c := string(appendIPv6(nil, addr.WithZone(""))); c != host {
+				host, reason = c, "the IPv6 address as the URL Standard serializes it"
+			}
 		}
-		if c := string(appendIPv6(nil, addr.WithZone(""))); c != host {
-			return c, "the IPv6 address as the URL Standard serializes it"
-		}
-		return host, ""
+		return wildcard + host, reason
 	}
 	if dotless := strings.TrimSuffix(host, "."); dotless != host {
 		host, reason = dotless, "no dot behind the host"

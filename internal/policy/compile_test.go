@@ -1,0 +1,193 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCompileRefuses(t *testing.T) {
+	with := func(origins ...string) Options { return Options{AllowOrigins: origins, AllowCredentials: true} }
+	tests := []struct {
+		name    string
+		options Options
+		want    string // in the one problem that is expected
+	}{
+		{"no origin", Options{}, `name those that may ("cors https://app.example.com"), or allow everyone ("cors *")`},
+		{"everyone and someone", Options{AllowOrigins: []string{"*", app}}, `remove "*" to allow just those`},
+		{"someone and everyone", Options{AllowOrigins: []string{app, "*"}}, `remove "*" to allow just those`},
+		{"everyone and null", Options{AllowOrigins: []string{"null", "*"}}, `remove "*" to allow just those`},
+		{"everyone and a regexp", Options{AllowOrigins: []string{"*"}, AllowOriginsRegexp: []string{"x"}}, `remove "*" to allow just those`},
+		{"everyone and a placeholder", Options{AllowOrigins: []string{"*", "{http.vars.x}"}}, `remove "*" to allow just those`},
+		{"not as browsers write it", Options{AllowOrigins: []string{"https://Example.com/"}}, `did you mean "https://example.com"?`},
+		{"a regexp that does not compile", Options{AllowOriginsRegexp: []string{"https://("}}, `"https://(" is no RE2 regular expression`},
+		{"a regexp that closes a group it did not open", Options{AllowOriginsRegexp: []string{"https://a)|(?:b"}}, "is no RE2 regular expression"},
+
+		{"everyone, with credentials", with("*"), "insecure any_origin_with_credentials"},
+		{"every https origin, with credentials", with("https://*"), "insecure any_origin_with_credentials"},
+		{"every https origin and port, with credentials", with("https://*:*"), "insecure any_origin_with_credentials"},
+		{"every extension, with credentials", with("chrome-extension://*"), "insecure any_origin_with_credentials"},
+		{"a placeholder, with credentials", with("{http.vars.origin}"), "insecure any_origin_with_credentials"},
+		{"a placeholder for the host, with credentials", with("https://{http.request.host}"), "insecure any_origin_with_credentials"},
+		{"a placeholder for the host before a port, with credentials", with("https://{http.request.host}:8443"), "insecure any_origin_with_credentials"},
+		{"a placeholder for the end of the host, with credentials", with("https://app.{http.vars.domain}"), "insecure any_origin_with_credentials"},
+		{"a placeholder for the host and more, with credentials", with("https://{http.vars.hostport}:{http.vars.port}"), "insecure any_origin_with_credentials"},
+		{"a placeholder before part of a label, with credentials", with("https://{http.vars.x}example.com"), "insecure public_suffix_with_credentials"},
+		{"a placeholder before a public suffix, with credentials", with("https://{http.vars.x}.github.io"), "insecure public_suffix_with_credentials"},
+		{"a placeholder before an http host, with credentials", with("http://{http.vars.x}.example.com"), "insecure http_origin_with_credentials"},
+		{"a placeholder for the scheme, with credentials", with("{http.request.scheme}://example.com"), "insecure http_origin_with_credentials"},
+		{"null, with credentials", with("null"), "insecure null_origin_with_credentials"},
+		{"http, with credentials", with("http://example.com"), "insecure http_origin_with_credentials"},
+		{"http subdomains, with credentials", with("http://*.example.com"), "insecure http_origin_with_credentials"},
+		{"http beside loopback, with credentials", with("http://localhost.example.com"), "insecure http_origin_with_credentials"},
+		{"a public suffix, with credentials", with("https://*.com"), "insecure public_suffix_with_credentials"},
+		{"a private public suffix, with credentials", with("https://*.github.io:*"), "insecure public_suffix_with_credentials"},
+		{"a risk nobody runs", Options{AllowOrigins: []string{app}, Insecure: []string{"null_origin_with_credentials"}}, "nothing here needs null_origin_with_credentials: remove it"},
+		{"a risk without credentials", Options{AllowOrigins: []string{"*"}, Insecure: []string{"any_origin_with_credentials"}}, "nothing here needs any_origin_with_credentials: remove it"},
+		{"a risk that is none", Options{AllowOrigins: []string{app}, Insecure: []string{"everything"}}, "those are: any_origin_with_credentials, null_origin_with_credentials, http_origin_with_credentials, public_suffix_with_credentials"},
+
+		{"a placeholder that can come to no origin", Options{AllowOrigins: []string{"https://{http.request.host}/"}}, "whatever its placeholders are"},
+		{"a placeholder before the default port", Options{AllowOrigins: []string{"https://{http.request.host}:443"}}, "whatever its placeholders are"},
+		{"a placeholder behind a wildcard", Options{AllowOrigins: []string{"https://*.{http.request.host}"}}, "whatever its placeholders are"},
+		{"a placeholder in a list", Options{AllowOrigins: []string{"null {http.vars.x}"}}, "whatever its placeholders are"},
+
+		{"CONNECT", Options{AllowOrigins: []string{app}, AllowMethods: []string{"CONNECT"}}, "no script can use the method CONNECT"},
+		{"trace", Options{AllowOrigins: []string{app}, AllowMethods: []string{"trace"}}, "no script can use the method TRACE"},
+		{"Track", Options{AllowOrigins: []string{app}, AllowMethods: []string{"Track"}}, "no script can use the method TRACK"},
+		{"no method", Options{AllowOrigins: []string{app}, AllowMethods: []string{"A B"}}, `"A B" is no method name`},
+		{"an empty method", Options{AllowOrigins: []string{app}, AllowMethods: []string{""}}, `"" is no method name`},
+		{"put", Options{AllowOrigins: []string{app}, AllowMethods: []string{"put"}}, `did you mean "PUT"?`},
+		{"Patch", Options{AllowOrigins: []string{app}, AllowMethods: []string{"Patch"}}, `did you mean "PATCH"?`},
+		{"propfind", Options{AllowOrigins: []string{app}, AllowMethods: []string{"propfind"}}, `did you mean "PROPFIND"?`},
+
+		{"Cookie", Options{AllowOrigins: []string{app}, AllowHeaders: []string{"cookie"}}, "allow_credentials"},
+		{"Host", Options{AllowOrigins: []string{app}, AllowHeaders: []string{"Host"}}, "no script can set Host"},
+		{"Origin", Options{AllowOrigins: []string{app}, AllowHeaders: []string{"ORIGIN"}}, "no script can set ORIGIN"},
+		{"Sec-", Options{AllowOrigins: []string{app}, AllowHeaders: []string{"Sec-Fetch-Mode"}}, "no script can set Sec-Fetch-Mode"},
+		{"Proxy-", Options{AllowOrigins: []string{app}, AllowHeaders: []string{"Proxy-Authorization"}}, "no script can set Proxy-Authorization"},
+		{"a response header", Options{AllowOrigins: []string{app}, AllowHeaders: []string{"Access-Control-Allow-Origin"}}, "is a header of responses"},
+		{"no header", Options{AllowOrigins: []string{app}, AllowHeaders: []string{"X-A:"}}, `"X-A:" is no header field name`},
+		{"a header of bytes", Options{AllowOrigins: []string{app}, AllowHeaders: []string{"X-\xff"}}, "is no header field name"},
+		{"a header without an end", Options{AllowOrigins: []string{app}, AllowHeaders: []string{strings.Repeat("x", 257)}}, "longer than 256 bytes"},
+
+		{"Set-Cookie exposed", Options{AllowOrigins: []string{app}, ExposeHeaders: []string{"set-cookie"}}, "browsers show set-cookie to no script"},
+		{"no header exposed", Options{AllowOrigins: []string{app}, ExposeHeaders: []string{"X A"}}, `"X A" is no header field name`},
+
+		{"a negative age", Options{AllowOrigins: []string{app}, MaxAge: -time.Second}, "max_age off"},
+		{"more than a day", Options{AllowOrigins: []string{app}, MaxAge: 24*time.Hour + time.Second}, "at most 24h"},
+		{"half a second", Options{AllowOrigins: []string{app}, MaxAge: 500 * time.Millisecond}, "did you mean 1s?"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, problems, _ := Compile(test.options)
+			if len(problems) != 1 {
+				t.Fatalf("got %d problems, want one: %v", len(problems), problems)
+			}
+			if got := problems[0].Error(); !strings.Contains(got, test.want) {
+				t.Errorf("got: %s\nwant it to say: %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestCompileAccepts(t *testing.T) {
+	with := func(origin, risk string) Options {
+		o := Options{AllowOrigins: []string{origin}, AllowCredentials: true}
+		if risk != "" {
+			o.Insecure = strings.Fields(risk)
+		}
+		return o
+	}
+	for name, o := range map[string]Options{
+		"everyone":                          {AllowOrigins: []string{"*"}},
+		"everyone, twice":                   {AllowOrigins: []string{"*", "*"}},
+		"null":                              {AllowOrigins: []string{"null"}},
+		"every https origin":                {AllowOrigins: []string{"https://*"}},
+		"http":                              {AllowOrigins: []string{"http://example.com"}},
+		"a public suffix":                   {AllowOrigins: []string{"https://*.github.io"}},
+		"a method of no standard":           {AllowOrigins: []string{app}, AllowMethods: []string{"m-search"}},
+		"a day":                             {AllowOrigins: []string{app}, MaxAge: 24 * time.Hour},
+		"any header and Authorization":      {AllowOrigins: []string{app}, AllowHeaders: []string{"*", "Authorization"}},
+		"User-Agent":                        {AllowOrigins: []string{app}, AllowHeaders: []string{"User-Agent"}},
+		"loopback, with credentials":        with("http://localhost:3000", ""),
+		"a loopback name, with credentials": with("http://*.localhost:*", ""),
+		"loopback IPv4, with credentials":   with("http://127.0.0.1:*", ""),
+		"loopback IPv6, with credentials":   with("http://[::1]:3000", ""),
+		"subdomains, with credentials":      with("https://*.example.com", ""),
+		"a fixed end, with credentials":     with("https://{http.vars.tenant}.example.com", ""),
+		"an open port, with credentials":    with("https://app.example.com:{http.request.port}", ""),
+		"an open loopback name":             with("{http.request.scheme}://{http.vars.x}.localhost", ""),
+		"everyone, knowingly":               with("*", "any_origin_with_credentials"),
+		"every host, knowingly":             with("https://*", "any_origin_with_credentials"),
+		"every http host, knowingly":        with("http://*", "any_origin_with_credentials http_origin_with_credentials"),
+		"a placeholder, knowingly":          with("{http.vars.origin}", "any_origin_with_credentials"),
+		"null, knowingly":                   with("null", "null_origin_with_credentials"),
+		"http, knowingly":                   with("http://example.com", "http_origin_with_credentials"),
+		"a public suffix, knowingly":        with("https://*.github.io", "public_suffix_with_credentials"),
+		"unknown yet":                       {AllowOrigins: []string{"{env.X}"}, AllowCredentials: true, Insecure: []string{"null_origin_with_credentials"}, Unknown: isEnv},
+	} {
+		if _, problems, _ := Compile(o); len(problems) > 0 {
+			t.Errorf("%s: %v", name, problems)
+		}
+	}
+}
+
+func isEnv(origin string) bool { return strings.HasPrefix(origin, "{env.") }
+
+// All problems are reported at once, each with its option and the place of the value in it.
+func TestCompileReportsAll(t *testing.T) {
+	_, problems, _ := Compile(Options{
+		AllowOrigins: []string{app, "foo", "null"},
+		AllowMethods: []string{"GET", "put"}, AllowHeaders: []string{"Cookie"}, ExposeHeaders: []string{"A", "Set-Cookie"},
+		AllowCredentials: true, MaxAge: -1, Insecure: []string{"x"},
+	})
+	var places []string
+	for _, p := range problems {
+		places = append(places, p.Option+"/"+string(rune('0'+p.Index)))
+	}
+	slices.Sort(places)
+	want := []string{"allow_headers/0", "allow_methods/1", "allow_origins/1", "allow_origins/2", "expose_headers/1", "insecure/0", "max_age/0"}
+	if !slices.Equal(places, want) {
+		t.Errorf("got %v, want %v", places, want)
+	}
+}
+
+func TestCompileWarns(t *testing.T) {
+	for name, o := range map[string]Options{
+		"the page of nobody":               {AllowOrigins: []string{"null"}},
+		"matches anything":                 {AllowOriginsRegexp: []string{"https?://.*"}, AllowCredentials: true},
+		"matches anything, among the fine": {AllowOriginsRegexp: []string{`https://a\.test`, ".*"}, AllowCredentials: true},
+	} {
+		if _, problems, warnings := Compile(o); len(problems) > 0 || len(warnings) != 1 {
+			t.Errorf("%s: problems %v, warnings %v", name, problems, warnings)
+		}
+	}
+	for name, o := range map[string]Options{
+		"an origin":                 {AllowOrigins: []string{app}},
+		"null, knowingly":           {AllowOrigins: []string{"null"}, AllowCredentials: true, Insecure: []string{"null_origin_with_credentials"}},
+		"a regexp, and credentials": {AllowOriginsRegexp: []string{`https://[a-z]+\.example\.com`}, AllowCredentials: true},
+	} {
+		if _, _, warnings := Compile(o); len(warnings) > 0 {
+			t.Errorf("%s: %v", name, warnings)
+		}
+	}
+}
+
+func TestSecureOnly(t *testing.T) {
+	for name, test := range map[string]struct {
+		options Options
+		want    bool
+	}{
+		"https":            {Options{AllowOrigins: []string{app, "https://*.example.org"}}, true},
+		"https and http":   {Options{AllowOrigins: []string{app, "http://localhost:3000"}}, false},
+		"everyone":         {Options{AllowOrigins: []string{"*"}}, false},
+		"null":             {Options{AllowOrigins: []string{"null"}}, false},
+		"a placeholder":    {Options{AllowOrigins: []string{"{http.vars.x}"}}, false},
+		"https and regexp": {Options{AllowOrigins: []string{app}, AllowOriginsRegexp: []string{"x"}}, false},
+	} {
+		if got := compile(t, test.options).SecureOnly(); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

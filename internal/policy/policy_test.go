@@ -1,0 +1,292 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// compile compiles options that are meant to be right.
+func compile(t testing.TB, o Options) *Policy {
+	t.Helper()
+	if o.MaxAge == 0 {
+		o.MaxAge = 10 * time.Minute
+	}
+	p, problems, _ := Compile(o)
+	for _, problem := range problems {
+		t.Error(problem)
+	}
+	if len(problems) > 0 {
+		t.FailNow()
+	}
+	return p
+}
+
+func actual(origins ...string) Request {
+	return Request{Origin: origins, Host: "api.example.com"}
+}
+
+func preflight(origin, method string, headers ...string) Request {
+	return Request{Origin: []string{origin}, Host: "api.example.com", Preflight: true, Method: []string{method}, Headers: headers}
+}
+
+const app = "https://app.example.com"
+
+func TestDecideOrigin(t *testing.T) {
+	one := Options{AllowOrigins: []string{app}}
+	everyone := Options{AllowOrigins: []string{"*"}}
+	echo := Options{AllowOrigins: []string{"*"}, AllowCredentials: true, Insecure: []string{"any_origin_with_credentials"}}
+	regexps := Options{AllowOriginsRegexp: []string{`https://pr-[0-9]+\.example\.com`, `.*\.regexp\.test.*`, `(?i)https://CASE\.test`, `https://a\.test|https://b\.test`, `(?m)https://lines\.test`}}
+	null := Options{AllowOrigins: []string{"null", app}}
+
+	tests := []struct {
+		name        string
+		options     Options
+		request     Request
+		outcome     Outcome
+		reason      Reason
+		allowOrigin string
+	}{
+		{"a listed origin", one, actual(app), Allowed, "", app},
+		{"another origin", one, actual("https://other.example.com"), Denied, OriginNotAllowed, ""},
+		{"a listed origin as a prefix", one, actual(app + ".evil.com"), Denied, OriginNotAllowed, ""},
+		{"a listed origin as a suffix", one, actual("https://evilapp.example.com"), Denied, OriginNotAllowed, ""},
+		{"a listed origin on http", one, actual("http://app.example.com"), Denied, OriginNotAllowed, ""},
+		{"a listed origin in upper case", one, actual("https://APP.example.com"), Denied, OriginInvalid, ""},
+		{"a listed origin with a slash", one, actual(app + "/"), Denied, OriginInvalid, ""},
+		{"no origin", one, actual(), NoOrigin, "", ""},
+		{"an empty origin", one, actual(""), Denied, OriginInvalid, ""},
+		{"two origins, both listed", one, actual(app, app), Denied, OriginInvalid, ""},
+		{"bytes that are no text", one, actual("https://\xff\x00\x80"), Denied, OriginInvalid, ""},
+		{"null", one, actual("null"), Denied, OriginNull, ""},
+		{"null, listed", null, actual("null"), Allowed, "", "null"},
+		{"Null, when null is listed", null, actual("Null"), Denied, OriginInvalid, ""},
+
+		{"everyone: any origin", everyone, actual(app), Allowed, "", "*"},
+		{"everyone: null", everyone, actual("null"), Allowed, "", "*"},
+		{"everyone: no origin", everyone, actual(), NoOrigin, "", "*"},
+		{"everyone: what is no origin", everyone, actual("x y"), Allowed, "", "*"},
+		{"everyone: two origins", everyone, actual(app, app), Allowed, "", "*"},
+
+		{"everyone with credentials: any origin is echoed", echo, actual(app), Allowed, "", app},
+		{"everyone with credentials: not null", echo, actual("null"), Denied, OriginNull, ""},
+		{"everyone with credentials: not what is no origin", echo, actual("https://x/"), Denied, OriginInvalid, ""},
+		{"everyone with credentials: no origin", echo, actual(), NoOrigin, "", ""},
+
+		{"regexp", regexps, actual("https://pr-17.example.com"), Allowed, "", "https://pr-17.example.com"},
+		{"regexp, with more behind", regexps, actual("https://pr-17.example.com.evil.com"), Denied, OriginNotAllowed, ""},
+		{"regexp, with more before", regexps, actual("https://evil.https://pr-17.example.com"), Denied, OriginInvalid, ""},
+		{"regexp, first alternative with more behind", regexps, actual("https://a.test.evil.com"), Denied, OriginNotAllowed, ""},
+		{"regexp, second alternative", regexps, actual("https://b.test"), Allowed, "", "https://b.test"},
+		{"regexp that would take what is no origin", regexps, actual("https://x.regexp.test/path"), Denied, OriginInvalid, ""},
+		{"regexp that ignores case still meets lower case", regexps, actual("https://case.test"), Allowed, "", "https://case.test"},
+		{"regexp with flags, a line of several", regexps, actual("https://lines.test\nhttps://evil.com"), Denied, OriginInvalid, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			d := compile(t, test.options).Decide(&test.request)
+			if d.Outcome != test.outcome || d.Reason != test.reason || d.AllowOrigin != test.allowOrigin {
+				t.Errorf("got %s %s %q, want %s %s %q", d.Outcome, d.Reason, d.AllowOrigin, test.outcome, test.reason, test.allowOrigin)
+			}
+		})
+	}
+}
+
+func TestDecideSameOrigin(t *testing.T) {
+	p := compile(t, Options{AllowOrigins: []string{app}})
+	tests := []struct {
+		name      string
+		origin    string
+		host      string
+		fetchSite []string
+		preflight bool
+		want      Outcome
+	}{
+		{"the browser says so", "https://api.example.com", "backend:9000", []string{"same-origin"}, false, SameOrigin},
+		{"the browser says so of an opaque Origin", "null", "backend:9000", []string{"same-origin"}, false, SameOrigin},
+		{"the browser says otherwise", "http://api.example.com", "api.example.com", []string{"cross-site"}, false, Denied},
+		{"the browser says same-site", "https://api.example.com", "api.example.com", []string{"same-site"}, false, Denied},
+		{"the host says so", "https://api.example.com", "api.example.com", nil, false, SameOrigin},
+		{"the host says so, with the default port", "https://api.example.com", "api.example.com:443", nil, false, SameOrigin},
+		{"the port differs", "https://api.example.com:8443", "api.example.com", nil, false, Denied},
+		{"an opaque Origin, and the browser says nothing", "null", "", nil, false, Denied},
+		{"what is no origin, and no host", "", "", nil, false, Denied},
+		{"listed", app, "app.example.com", []string{"same-origin"}, false, Allowed},
+		{"a preflight is never same-origin", "https://api.example.com", "api.example.com", []string{"same-origin"}, true, Denied},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := Request{Origin: []string{test.origin}, Host: test.host, FetchSite: test.fetchSite, Preflight: test.preflight, Method: []string{"GET"}}
+			if d := p.Decide(&r); d.Outcome != test.want || d.Outcome == SameOrigin && d.AllowOrigin != "" {
+				t.Errorf("got %s %q, want %s", d.Outcome, d.AllowOrigin, test.want)
+			}
+		})
+	}
+}
+
+func TestDecidePreflight(t *testing.T) {
+	lists := Options{
+		AllowOrigins: []string{app},
+		AllowMethods: []string{"GET", "PUT", "M-SEARCH"},
+		AllowHeaders: []string{"X-One", "content-type"},
+	}
+	anything := Options{AllowOrigins: []string{app}, AllowMethods: []string{"*"}, AllowHeaders: []string{"*"}}
+	anythingAndAuthorization := Options{AllowOrigins: []string{app}, AllowHeaders: []string{"*", "Authorization"}}
+	anythingWithCredentials := Options{AllowOrigins: []string{app}, AllowMethods: []string{"*"}, AllowHeaders: []string{"*"}, AllowCredentials: true}
+	allWithCredentials := Options{AllowOrigins: []string{app}, AllowMethods: []string{"PUT", "*"}, AllowHeaders: []string{"Authorization", "*"}, AllowCredentials: true}
+	nothing := Options{AllowOrigins: []string{app}}
+
+	const listed = "GET, PUT, M-SEARCH"
+	tests := []struct {
+		name    string
+		options Options
+		request Request
+		reason  Reason
+		detail  string
+		methods string
+		headers string
+	}{
+		{"a listed method", lists, preflight(app, "PUT"), "", "", listed, "X-One, content-type"},
+		{"a listed method of no standard", lists, preflight(app, "M-SEARCH"), "", "", listed, "X-One, content-type"},
+		{"a safelisted method that is not listed", nothing, preflight(app, "POST"), "", "", "", ""},
+		{"HEAD", nothing, preflight(app, "HEAD"), "", "", "", ""},
+		{"a method that is not listed", lists, preflight(app, "DELETE"), MethodNotAllowed, "DELETE", listed, "X-One, content-type"},
+		{"a listed method in lower case", lists, preflight(app, "put"), MethodNotAllowed, "put", listed, "X-One, content-type"},
+		{"a safelisted method in lower case", lists, preflight(app, "get"), MethodNotAllowed, "get", listed, "X-One, content-type"},
+		{"an empty method", lists, preflight(app, ""), MethodNotAllowed, "", listed, "X-One, content-type"},
+		{"two methods", lists, Request{Origin: []string{app}, Preflight: true, Method: []string{"PUT", "PUT"}}, MethodNotAllowed, "PUT", listed, "X-One, content-type"},
+		{"two methods in one line", lists, preflight(app, "GET, PUT"), MethodNotAllowed, "GET, PUT", listed, "X-One, content-type"},
+
+		{"listed headers", lists, preflight(app, "GET", "content-type,x-one"), "", "", listed, "X-One, content-type"},
+		{"listed headers in another case", lists, preflight(app, "GET", "CONTENT-TYPE,X-one"), "", "", listed, "X-One, content-type"},
+		{"listed headers with blanks and empty elements", lists, preflight(app, "GET", " ,\t,content-type ,, x-one\t, "), "", "", listed, "X-One, content-type"},
+		{"listed headers in two lines", lists, preflight(app, "GET", "content-type", "", "x-one"), "", "", listed, "X-One, content-type"},
+		{"no headers, said so", lists, preflight(app, "GET", ""), "", "", listed, "X-One, content-type"},
+		{"a header that is not listed", lists, preflight(app, "GET", "x-one,x-two"), HeaderNotAllowed, "x-two", listed, "X-One, content-type"},
+		{"a header that is not listed, in the second line", lists, preflight(app, "GET", "x-one", "x-two"), HeaderNotAllowed, "x-two", listed, "X-One, content-type"},
+		{"headers separated by blanks", lists, preflight(app, "GET", "x-one content-type"), HeaderNotAllowed, "x-one content-type", listed, "X-One, content-type"},
+		{"method and header: the method is named", lists, preflight(app, "DELETE", "x-two"), MethodNotAllowed, "DELETE", listed, "X-One, content-type"},
+		{"a star in the request is no wildcard", lists, preflight(app, "*", "*"), MethodNotAllowed, "*", listed, "X-One, content-type"},
+
+		{"any method", anything, preflight(app, "DELETE"), "", "", "*", "*"},
+		{"any method, but none that no script can use", anything, preflight(app, "TRACE"), MethodNotAllowed, "TRACE", "*", "*"},
+		{"any method, but no bytes that are none", anything, preflight(app, "A B"), MethodNotAllowed, "A B", "*", "*"},
+		{"any header", anything, preflight(app, "GET", "x-anything"), "", "", "*", "*"},
+		{"any header, but not Authorization", anything, preflight(app, "GET", "authorization,x-anything"), HeaderNotAllowed, "authorization", "*", ""},
+		{"any header, but no bytes that are none", anything, preflight(app, "GET", "x-\xff"), HeaderNotAllowed, "x-\xff", "*", ""},
+		{"any header, and Authorization", anythingAndAuthorization, preflight(app, "GET", "authorization,x-anything"), "", "", "", "*, Authorization"},
+
+		{"with credentials: what is asked for", anythingWithCredentials, preflight(app, "DELETE", "x-a,x-b"), "", "", "DELETE", "x-a,x-b"},
+		{"with credentials: what is asked for, tidied", anythingWithCredentials, preflight(app, "DELETE", "x-a, ,x-b", "x-c"), "", "", "DELETE", "x-a,x-b,x-c"},
+		{"with credentials: nothing asked for", anythingWithCredentials, preflight(app, "GET"), "", "", "GET", ""},
+		{"with credentials: not Authorization", anythingWithCredentials, preflight(app, "GET", "authorization,x-a"), HeaderNotAllowed, "authorization", "GET", ""},
+		{"with credentials: what is listed and what is asked for", allWithCredentials, preflight(app, "DELETE", "x-a"), "", "", "PUT, DELETE", "Authorization, x-a"},
+		{"with credentials: no forbidden method", allWithCredentials, preflight(app, "CONNECT"), MethodNotAllowed, "CONNECT", "PUT", "Authorization"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			d := compile(t, test.options).Decide(&test.request)
+			outcome := Denied
+			if test.reason == "" {
+				outcome = Allowed
+			}
+			if d.Outcome != outcome || d.Reason != test.reason || d.Detail != test.detail || d.AllowOrigin != app {
+				t.Errorf("got %s %s %q, want %s %s %q", d.Outcome, d.Reason, d.Detail, outcome, test.reason, test.detail)
+			}
+			if d.AllowMethods != test.methods || d.AllowHeaders != test.headers {
+				t.Errorf("got the lists %q and %q, want %q and %q", d.AllowMethods, d.AllowHeaders, test.methods, test.headers)
+			}
+		})
+	}
+}
+
+func TestDecidePrivateNetwork(t *testing.T) {
+	ask := preflight(app, "GET")
+	ask.PrivateNetwork = true
+	if d := compile(t, Options{AllowOrigins: []string{app}}).Decide(&ask); d.Reason != PrivateNetworkNotAllowed || d.Outcome != Denied {
+		t.Errorf("without allow_private_network: %s %s", d.Outcome, d.Reason)
+	}
+	if d := compile(t, Options{AllowOrigins: []string{app}, AllowPrivateNetwork: true}).Decide(&ask); d.Outcome != Allowed {
+		t.Errorf("with allow_private_network: %s %s", d.Outcome, d.Reason)
+	}
+}
+
+// More than 4 KiB of names is refused whatever the list, and what a policy echoes is bounded so.
+func TestDecideBoundsHeaderNames(t *testing.T) {
+	p := compile(t, Options{AllowOrigins: []string{app}, AllowHeaders: []string{"*"}, AllowCredentials: true})
+	names := func(n int) string { return strings.Repeat("x,", n) }
+
+	most := preflight(app, "GET", names(4096))
+	if d := p.Decide(&most); d.Outcome != Allowed || len(d.AllowHeaders) > 2*4096 {
+		t.Errorf("4096 bytes of names: %s, %d bytes echoed", d.Outcome, len(d.AllowHeaders))
+	}
+	more := preflight(app, "GET", names(4096), "x")
+	if d := p.Decide(&more); d.Reason != HeaderNotAllowed || d.AllowHeaders != "" {
+		t.Errorf("4097 bytes of names: %q, %d bytes echoed", d.Reason, len(d.AllowHeaders))
+	}
+	commas := preflight(app, "GET", strings.Repeat(", ", 500_000)+"x-a")
+	if d := p.Decide(&commas); d.Outcome != Allowed || d.AllowHeaders != "x-a" {
+		t.Errorf("a megabyte of commas: %s, %.40q echoed", d.Outcome, d.AllowHeaders)
+	}
+	listed := compile(t, Options{AllowOrigins: []string{app}, AllowHeaders: []string{"X"}})
+	if d := listed.Decide(&more); d.Reason != HeaderNotAllowed {
+		t.Errorf("4097 bytes of a listed name: %s", d.Outcome)
+	}
+}
+
+func TestDecideDoesNotAllocate(t *testing.T) {
+	p := compile(t, Options{
+		AllowOrigins:       []string{app, "https://*.example.org", "http://localhost:*"},
+		AllowOriginsRegexp: []string{`https://pr-[0-9]+\.example\.com`},
+		AllowMethods:       []string{"PUT"}, AllowHeaders: []string{"X-One", "X-Two"},
+	})
+	for name, r := range map[string]Request{
+		"allowed":          actual(app),
+		"a subdomain":      actual("https://a.b.example.org"),
+		"denied":           actual("https://evil.com"),
+		"invalid":          actual(strings.Repeat("x", 60_000)),
+		"many labels":      actual("https://" + strings.Repeat("a.", 120) + "com"),
+		"preflight":        preflight(app, "PUT", "X-ONE,x-two"),
+		"a megabyte":       preflight(app, "PUT", strings.Repeat(",", 1<<20)),
+		"blanks":           preflight(app, "PUT", strings.Repeat(" ", 1<<20)),
+		"a long name":      preflight(app, "PUT", strings.Repeat("x", 1<<20)),
+		"thousands":        preflight(app, "PUT", strings.Repeat("x-one,", 200_000)),
+		"thousands, lines": {Origin: []string{app}, Preflight: true, Method: []string{"PUT"}, Headers: make([]string, 10_000)},
+	} {
+		if n := testing.AllocsPerRun(5, func() { p.Decide(&r) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// replacer resolves each template to one text.
+type replacer map[string]string
+
+func (r replacer) ReplaceAll(template, _ string) string { return r[template] }
+
+// An origin that is known per request only is compared exactly, and never widens.
+func TestDecidePlaceholder(t *testing.T) {
+	p := compile(t, Options{AllowOrigins: []string{"{http.vars.origin}"}})
+	for _, test := range []struct {
+		resolved, origin string
+		want             Outcome
+	}{
+		{app, app, Allowed},
+		{app, "https://other.example.com", Denied},
+		{"", "", Denied},
+		{"*", "*", Denied},
+		{"*", app, Denied},
+		{"null", "null", Denied},
+		{"https://*.example.com", app, Denied},
+		{"https://*", app, Denied},
+		{app + "," + app, app, Denied},
+		{app + "/", app + "/", Denied},
+		{"https://APP.example.com", app, Denied},
+	} {
+		r := actual(test.origin)
+		r.Placeholders = replacer{"{http.vars.origin}": test.resolved}
+		if d := p.Decide(&r); d.Outcome != test.want {
+			t.Errorf("resolved to %q, from %q: %s, want %s", test.resolved, test.origin, d.Outcome, test.want)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -108,9 +109,25 @@ func (s *Server) Log() string {
 func (s *Server) logFile() string { return filepath.Join(s.dir, "caddy.log") }
 
 // TLS returns a client's configuration that trusts the certificates of this Caddy's own authority, as "tls internal"
-// issues them.
-func (s *Server) TLS() *tls.Config {
+// issues them, once Caddy has one for each of these sites, which are "host:port" on the loopback interface.
+func (s *Server) TLS(sites ...string) *tls.Config {
 	s.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for _, site := range sites {
+		host, port, _ := net.SplitHostPort(site)
+		for {
+			// Caddy issues certificates in the background, and says of none of them when it is in use.
+			conn, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", port), &tls.Config{ServerName: host, InsecureSkipVerify: true})
+			if err == nil {
+				conn.Close()
+				break
+			}
+			if time.Now().After(deadline) {
+				s.t.Fatalf("no certificate for %s: %v", site, err)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
 	root, err := os.ReadFile(filepath.Join(s.dir, "storage", "pki", "authorities", "local", "root.crt"))
 	if err != nil {
 		s.t.Fatal(err)

@@ -224,10 +224,10 @@ func (p *parser) status(option string, status *int) {
 
 // once notes an option that can stand but once.
 func (p *parser) once(option string) {
-	if first, again := p.values[option]; again {
-		p.failf(p.name, "%s: it stands twice, first in line %d; remove one of them", option, first[0].Line)
+	if before, again := p.values[option]; again {
+		p.failf(p.name, "%s: it stands in line %d too; remove one of them", option, before[0].Line)
 	}
-	p.values[option] = append(p.values[option], p.name)
+	p.values[option] = []caddyfile.Token{p.name}
 }
 
 func (p *parser) failf(token caddyfile.Token, format string, args ...any) {

@@ -51,8 +51,38 @@ func FreePort(t testing.TB) string {
 // Start runs Caddy with the sites of a Caddyfile, which has no global options but those given. It stops with the test.
 func Start(t testing.TB, caddyfile string, globalOptions ...string) *Server {
 	t.Helper()
-	s := &Server{HTTPPort: FreePort(t), HTTPSPort: FreePort(t), t: t, dir: t.TempDir()}
-	caddyfile = fmt.Sprintf(`{
+	s := newServer(t)
+	s.Load(s.adapt(caddyfile, globalOptions...))
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// Validate provisions Caddy with the sites of a Caddyfile, but does not start it, and returns what it logged.
+func Validate(t testing.TB, caddyfile string) (log string) {
+	t.Helper()
+	s := newServer(t)
+	var config caddy.Config
+	if err := json.Unmarshal(s.adapt(caddyfile), &config); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Validate(&config); err != nil {
+		t.Fatal(err)
+	}
+	return s.Log()
+}
+
+func newServer(t testing.TB) *Server {
+	t.Helper()
+	return &Server{HTTPPort: FreePort(t), HTTPSPort: FreePort(t), t: t, dir: t.TempDir()}
+}
+
+func (s *Server) adapt(sites string, globalOptions ...string) json.RawMessage {
+	s.t.Helper()
+	caddyfile := fmt.Sprintf(`{
 	admin off
 	persist_config off
 	skip_install_trust
@@ -66,18 +96,12 @@ func Start(t testing.TB, caddyfile string, globalOptions ...string) *Server {
 	}
 	%s
 }
-%s`, filepath.Join(s.dir, "storage"), s.HTTPPort, s.HTTPSPort, s.logFile(), strings.Join(globalOptions, "\n\t"), caddyfile)
+%s`, filepath.Join(s.dir, "storage"), s.HTTPPort, s.HTTPSPort, s.logFile(), strings.Join(globalOptions, "\n\t"), sites)
 	config, err := Adapt(caddyfile)
 	if err != nil {
-		t.Fatalf("%v, in:\n%s", err, caddyfile)
+		s.t.Fatalf("%v, in:\n%s", err, caddyfile)
 	}
-	s.Load(config)
-	t.Cleanup(func() {
-		if err := caddy.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return config
 }
 
 // Site runs Caddy with one plain HTTP site that has these directives, and returns its URL without a trailing slash.

@@ -1,0 +1,113 @@
+package caddycors_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	caddycors "github.com/caddy-cors/caddy-cors"
+	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
+)
+
+// Each file of testdata/adapt is a Caddyfile and, below the line, the JSON it stands for or the end of the error.
+func TestAdapt(t *testing.T) {
+	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err, len(files))
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".caddyfiletest"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			input, want, _ := strings.Cut(string(text), "----------\n")
+			want = strings.TrimSuffix(want, "\n")
+			if formatted := caddyfile.Format([]byte(input)); string(formatted) != input {
+				t.Errorf("caddy fmt changes it to:\n%s", formatted)
+			}
+			config, err := livecaddy.Adapt(input)
+			if err != nil {
+				if !strings.HasSuffix(err.Error(), want) {
+					t.Errorf("got:\n%v\nwant:\n%s", err, want)
+				}
+				return
+			}
+			var got bytes.Buffer
+			if err := json.Indent(&got, config, "", "\t"); err != nil {
+				t.Fatal(err)
+			}
+			if got.String() != want {
+				t.Errorf("got:\n%s\nwant:\n%s", &got, want)
+			}
+		})
+	}
+}
+
+// The JSON form is checked as the Caddyfile is, and what only loading can tell, then.
+func TestLoadRefuses(t *testing.T) {
+	t.Setenv("CORS_TEST_EMPTY", " , ")
+	t.Setenv("CORS_TEST_BAD", "https://a.test, https://B.test")
+	t.Setenv("CORS_TEST_STAR", "*")
+	t.Setenv("CORS_TEST_NESTED", "https://{http.request.host}")
+	for name, test := range map[string]struct{ handler, want string }{
+		"nothing":                     {`{}`, `no origin may call: name those that may`},
+		"an unknown field":            {`{"allow_origins": ["*"], "allow_origin": "x"}`, `unknown field "allow_origin"`},
+		"a value of another type":     {`{"allow_origins": "*"}`, `cannot unmarshal string`},
+		"two problems":                {`{"allow_origins": ["https://Example.com"], "allow_methods": ["put"]}`, "did you mean \"https://example.com\"?\nallow_methods: methods have a case; did you mean \"PUT\"?"},
+		"a list in one value":         {`{"allow_origins": ["*"], "allow_methods": ["GET, PUT"]}`, `allow_methods: "GET, PUT" is no method name`},
+		"a status":                    {`{"allow_origins": ["*"], "preflight_status": 404}`, `preflight_status: browsers take 404 for a refusal`},
+		"upstream":                    {`{"allow_origins": ["*"], "upstream": "ignore"}`, `upstream: "ignore" is neither "override" nor "preserve"`},
+		"report_only and enforce":     {`{"allow_origins": ["*"], "report_only": true, "enforce": true}`, `report_only: report_only changes nothing`},
+		"max_age":                     {`{"allow_origins": ["*"], "max_age": "25h"}`, `max_age: 25h0m0s is longer than any browser remembers; at most 24h`},
+		"an unset variable":           {`{"allow_origins": ["{env.CORS_TEST_UNSET}"]}`, `allow_origins: "{env.CORS_TEST_UNSET}" is empty: set it`},
+		"an unset variable among all": {`{"allow_origins": ["https://a.test", "{env.CORS_TEST_UNSET}"]}`, `allow_origins: "{env.CORS_TEST_UNSET}" is empty: set it`},
+		"a variable with no origin":   {`{"allow_origins": ["{env.CORS_TEST_EMPTY}"]}`, `"{env.CORS_TEST_EMPTY}" is empty: set it`},
+		"a variable with a bad one":   {`{"allow_origins": ["{env.CORS_TEST_BAD}"]}`, `did you mean "https://b.test"? (from {env.CORS_TEST_BAD})`},
+		"a variable that opens":       {`{"allow_origins": ["https://a.test", "{env.CORS_TEST_STAR}"]}`, `remove "*" to allow just those, or remove the others (from {env.CORS_TEST_STAR})`},
+		"a variable with another":     {`{"allow_origins": ["{env.CORS_TEST_NESTED}"]}`, `holds a placeholder itself`},
+		"a missing file":              {`{"allow_origins": ["{file./nowhere/origins}"]}`, `"{file./nowhere/origins}" is empty: set it`},
+		"a risk that came with it":    {`{"allow_origins": ["{env.CORS_TEST_STAR}"], "allow_credentials": true}`, `insecure any_origin_with_credentials (from {env.CORS_TEST_STAR})`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			module := new(caddycors.Handler)
+			ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+			defer cancel()
+			_, err := ctx.LoadModuleByID(string(module.CaddyModule().ID), json.RawMessage(test.handler))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got: %v\nwant it to say: %s", err, test.want)
+			}
+		})
+	}
+}
+
+// Loading warns of what works, but seldom as meant.
+func TestLoadWarns(t *testing.T) {
+	const mixedContent, nobody = "mixed content", `the origin \"null\" is anyone's`
+	for name, test := range map[string]struct {
+		site, want string
+		warns      bool
+	}{
+		"null":                             {"http://:8080 {\ncors null\n}", nobody, true},
+		"another origin":                   {"http://:8080 {\ncors http://localhost:3000\n}", nobody, false},
+		"https origins, http server":       {"http://:8080 {\ncors https://app.example.com https://*.example.org\n}", mixedContent, true},
+		"an http origin too":               {"http://:8080 {\ncors https://app.example.com http://localhost:3000\n}", mixedContent, false},
+		"https origins, loopback address":  {"http://:8080 {\nbind 127.0.0.1\ncors https://app.example.com\n}", mixedContent, false},
+		"https origins, loopback name":     {"http://:8080 {\nbind localhost\ncors https://app.example.com\n}", mixedContent, false},
+		"https origins, TLS":               {"https://localhost:8443 {\ntls internal\ncors https://app.example.com\n}", mixedContent, false},
+		"https origins, a socket's server": {"http://x {\nbind unix//run/api.sock\ncors https://app.example.com\n}", mixedContent, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := livecaddy.Validate(t, test.site)
+			if got := strings.Contains(log, test.want); got != test.warns {
+				t.Errorf("warns: %v, want %v; the log:\n%s", got, test.warns, log)
+			}
+		})
+	}
+}

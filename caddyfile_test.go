@@ -111,3 +111,24 @@ func TestLoadWarns(t *testing.T) {
 		})
 	}
 }
+
+// The Caddyfiles of the README are right.
+func TestREADME(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(text), "```caddyfile\n")[1:]
+	if len(blocks) < 3 {
+		t.Fatalf("%d blocks", len(blocks))
+	}
+	for _, block := range blocks {
+		block, _, _ = strings.Cut(block, "```")
+		if strings.HasPrefix(block, "cors") {
+			block = ":8080 {\n" + block + "}\n"
+		}
+		if _, err := livecaddy.Adapt(block); err != nil {
+			t.Errorf("%v, in:\n%s", err, block)
+		}
+	}
+}

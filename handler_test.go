@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/dunglas/httpsfv"
 	"github.com/quic-go/quic-go/http3"
 
 	_ "github.com/caddy-cors/caddy-cors"
@@ -446,10 +447,7 @@ func TestEveryResponse(t *testing.T) {
 					header[name] = value
 				}
 				res := send(t, http1(t), "GET", url+test.path, header)
-				var vary []string
-				for _, name := range append([]string{"Origin"}, test.vary...) {
-					vary = append(vary, name)
-				}
+				vary := append([]string{"Origin"}, test.vary...)
 				if test.path == "/upstream/twice" {
 					vary = []string{"origin"} // as the upstream wrote it, not twice
 				}
@@ -655,26 +653,31 @@ func TestDebug(t *testing.T) {
 		header                fields
 		want                  string
 	}{
-		{"allowed", "", "GET", fields{"Origin": app}, `allowed;policy="default"`},
-		{"no origin", "", "GET", nil, `no-origin;policy="default"`},
-		{"same origin", "", "GET", fields{"Origin": other, "Sec-Fetch-Site": "same-origin"}, `same-origin;policy="default"`},
-		{"denied", "", "GET", fields{"Origin": other}, `denied;reason=origin-not-allowed;detail="` + other + `";policy="default"`},
-		{"denied, enforced", "enforce", "GET", fields{"Origin": other}, `denied;reason=origin-not-allowed;detail="` + other + `";policy="default"`},
-		{"null", "", "GET", fields{"Origin": "null"}, `denied;reason=origin-null;detail="null";policy="default"`},
-		{"what no Structured Field can hold", "", "GET", fields{"Origin": "a\"b\\c\x80\xff\td"}, `denied;reason=origin-invalid;detail="a\"b\\c???d";policy="default"`},
-		{"what is too long", "", "GET", fields{"Origin": strings.Repeat("x", 5000)}, `denied;reason=origin-invalid;detail="` + strings.Repeat("x", 128) + `";policy="default"`},
-		{"preflight: method", "", "OPTIONS", fields{"Origin": app, "Access-Control-Request-Method": "PUT"}, `denied;reason=method-not-allowed;detail="PUT";policy="default"`},
-		{"preflight: header", "", "OPTIONS", fields{"Origin": app, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-a"}, `denied;reason=header-not-allowed;detail="x-a";policy="default"`},
-		{"preflight: private network", "", "OPTIONS", fields{"Origin": app, "Access-Control-Request-Method": "GET", "Access-Control-Request-Private-Network": "true"}, `denied;reason=private-network-not-allowed;policy="default"`},
-		{"preflight: origin", "", "OPTIONS", fields{"Origin": other, "Access-Control-Request-Method": "GET"}, `denied;reason=origin-not-allowed;detail="` + other + `";policy="default"`},
-		{"report_only", "report_only", "GET", fields{"Origin": other}, `denied;reason=origin-not-allowed;detail="` + other + `";policy="default"`},
-		{"report_only, preflight", "report_only", "OPTIONS", fields{"Origin": app, "Access-Control-Request-Method": "PUT"}, `denied;reason=method-not-allowed;detail="PUT";policy="default"`},
+		{"allowed", "", "GET", fields{"Origin": app}, `allowed; policy="default"`},
+		{"no origin", "", "GET", nil, `no-origin; policy="default"`},
+		{"same origin", "", "GET", fields{"Origin": other, "Sec-Fetch-Site": "same-origin"}, `same-origin; policy="default"`},
+		{"denied", "", "GET", fields{"Origin": other}, `denied; reason=origin-not-allowed; detail="` + other + `"; policy="default"`},
+		{"denied, enforced", "enforce", "GET", fields{"Origin": other}, `denied; reason=origin-not-allowed; detail="` + other + `"; policy="default"`},
+		{"null", "", "GET", fields{"Origin": "null"}, `denied; reason=origin-null; detail="null"; policy="default"`},
+		{"what no Structured Field can hold", "", "GET", fields{"Origin": "a\"b\\c\x80\xff\td"}, `denied; reason=origin-invalid; detail="a\"b\\c???d"; policy="default"`},
+		{"what is too long", "", "GET", fields{"Origin": strings.Repeat("x", 5000)}, `denied; reason=origin-invalid; detail="` + strings.Repeat("x", 128) + `"; policy="default"`},
+		{"preflight: method", "", "OPTIONS", fields{"Origin": app, "Access-Control-Request-Method": "PUT"}, `denied; reason=method-not-allowed; detail="PUT"; policy="default"`},
+		{"preflight: header", "", "OPTIONS", fields{"Origin": app, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-a"}, `denied; reason=header-not-allowed; detail="x-a"; policy="default"`},
+		{"preflight: private network", "", "OPTIONS", fields{"Origin": app, "Access-Control-Request-Method": "GET", "Access-Control-Request-Private-Network": "true"}, `denied; reason=private-network-not-allowed; policy="default"`},
+		{"preflight: origin", "", "OPTIONS", fields{"Origin": other, "Access-Control-Request-Method": "GET"}, `denied; reason=origin-not-allowed; detail="` + other + `"; policy="default"`},
+		{"report_only", "report_only", "GET", fields{"Origin": other}, `denied; reason=origin-not-allowed; detail="` + other + `"; policy="default"`},
+		{"report_only, preflight", "report_only", "OPTIONS", fields{"Origin": app, "Access-Control-Request-Method": "PUT"}, `denied; reason=method-not-allowed; detail="PUT"; policy="default"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			url := livecaddy.Site(t, "cors "+app+" {\ndebug\n"+test.options+"\n}\nrespond hello")
 			res := send(t, http1(t), test.method, url, test.header)
 			if got := res.Header["X-Cors-Decision"]; len(got) != 1 || got[0] != test.want {
 				t.Errorf("got  %q\nwant %q", got, test.want)
+			}
+			if item, err := httpsfv.UnmarshalItem(res.Header["X-Cors-Decision"]); err != nil {
+				t.Errorf("no Structured Field: %v", err)
+			} else if policy, _ := item.Params.Get("policy"); policy != "default" {
+				t.Errorf("the policy is %v", policy)
 			}
 			if test.options == "report_only" {
 				res.want(t, 200, nil, nil)

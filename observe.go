@@ -1,7 +1,7 @@
 package caddycors
 
 import (
-	"github.com/dunglas/httpsfv"
+	"strings"
 
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 )
@@ -15,30 +15,31 @@ const (
 	defaultPolicyName = "default"
 )
 
-// debugValue explains a decision as a Structured Field (RFC 9651): an Item, whose token is the outcome.
+// debugValue explains a decision as a Structured Field (RFC 9651): an Item whose token is the outcome.
 func debugValue(d *policy.Decision) string {
-	item := httpsfv.NewItem(httpsfv.Token(d.Outcome))
+	value := string(d.Outcome)
 	if d.Reason != "" {
-		item.Params.Add("reason", httpsfv.Token(d.Reason))
+		value += "; reason=" + string(d.Reason)
 	}
 	if d.Detail != "" {
-		item.Params.Add("detail", printable(d.Detail))
+		value += "; detail=" + quote(d.Detail)
 	}
-	item.Params.Add("policy", defaultPolicyName)
-	value, err := httpsfv.Marshal(item)
-	if err != nil {
-		return "" // no outcome, reason or printable detail is such that this happens
-	}
-	return value
+	return value + "; policy=" + quote(defaultPolicyName)
 }
 
-// printable returns the start of s with a "?" for each byte that a Structured Field's String cannot hold.
-func printable(s string) string {
-	b := []byte(s[:min(len(s), maxDetail)])
-	for i, c := range b {
-		if c < ' ' || c > '~' {
-			b[i] = '?'
+// quote makes a String (RFC 9651, section 3.3.3) of the start of s, with a "?" for each byte that it cannot hold.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, c := range []byte(s[:min(len(s), maxDetail)]) {
+		switch {
+		case c < ' ' || c > '~':
+			c = '?'
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
 		}
+		b.WriteByte(c)
 	}
-	return string(b)
+	b.WriteByte('"')
+	return b.String()
 }

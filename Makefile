@@ -1,0 +1,39 @@
+# What the tests need besides Go, as Debian's packages. The browsers: Chromium, Firefox, and WebKitGTK's MiniBrowser,
+# which needs a display. The race detector needs a C compiler.
+PACKAGES = \
+	$(if $(shell command -v chromium),,chromium) \
+	$(if $(shell command -v firefox-esr),,firefox-esr) \
+	$(if $(wildcard /usr/lib/*/webkit2gtk-4.1/MiniBrowser),,webkit2gtk-driver) \
+	$(if $(shell command -v xvfb-run),,xvfb) \
+	$(if $(shell command -v xauth),,xauth) \
+	$(if $(shell command -v cc),,gcc libc6-dev)
+
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: run test packages lint bench
+
+# Starts the example: http://localhost:8080
+run:
+	go run ./cmd/caddy run --config Caddyfile.example
+
+# Runs every test, in real browsers too, and the linters.
+test: packages lint
+	CADDY_CORS_BROWSERS=required go test -race -count=1 ./...
+
+packages:
+ifneq ($(strip $(PACKAGES)),)
+	$(SUDO) apt-get update
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(PACKAGES)
+endif
+
+lint:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi
+	go mod tidy -diff
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+# What a request costs.
+bench:
+	go test -run '^$$' -bench . -count=6 .

@@ -1,0 +1,103 @@
+package caddycors_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	caddycors "github.com/caddy-cors/caddy-cors"
+)
+
+// cost is a request through the handler alone: what cors adds to a response, without the server around it.
+type cost struct {
+	name   string
+	config string
+	method string
+	header http.Header
+}
+
+func costs() []cost {
+	const one = `{"allow_origins": ["` + app + `"]}`
+	lists := func(n int) string {
+		origins := []string{app}
+		for i := range n - 1 {
+			origins = append(origins, fmt.Sprintf("https://customer-%d.example.com", i))
+		}
+		config, _ := json.Marshal(map[string]any{
+			"allow_origins": origins, "allow_methods": []string{"PUT", "PATCH", "DELETE"}, "allow_headers": []string{"Content-Type", "Authorization"},
+			"expose_headers": []string{"ETag"}, "allow_credentials": true, "expose_timing": true,
+		})
+		return string(config)
+	}
+	from := func(origin string) http.Header { return http.Header{"Origin": {origin}} }
+	preflight := http.Header{"Origin": {app}, "Access-Control-Request-Method": {"PUT"}, "Access-Control-Request-Headers": {"authorization,content-type"}}
+	return []cost{
+		{"actual/allowed/one-origin", one, "GET", from(app)},
+		{"actual/allowed/everyone", `{"allow_origins": ["*"]}`, "GET", from(app)},
+		{"actual/allowed/10-origins-and-all-options", lists(10), "GET", from(app)},
+		{"actual/allowed/100000-origins-and-all-options", lists(100_000), "GET", from(app)},
+		{"actual/denied/one-origin", one, "GET", from(other)},
+		{"actual/denied/100000-origins-and-all-options", lists(100_000), "GET", from(other)},
+		{"actual/no-origin", one, "GET", nil},
+		{"preflight/allowed", lists(10), "OPTIONS", preflight},
+		{"preflight/denied", one, "OPTIONS", http.Header{"Origin": {other}, "Access-Control-Request-Method": {"PUT"}}},
+	}
+}
+
+// discard is a response writer that keeps nothing but its headers.
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header         { return d.header }
+func (d discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d discard) WriteHeader(int)             {}
+
+// serve returns a function that serves the request once, into a response with the headers that responses have.
+func (c cost) serve(t testing.TB) func() {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	t.Cleanup(cancel)
+	module, err := ctx.LoadModuleByID(string(new(caddycors.Handler).CaddyModule().ID), json.RawMessage(c.config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := module.(caddyhttp.MiddlewareHandler)
+	request := &http.Request{Method: c.method, Host: "api.example.com", Header: c.header}
+	body := []byte("hello")
+	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		_, err := w.Write(body)
+		return err
+	})
+	w := discard{make(http.Header)}
+	server, contentType := []string{"Caddy"}, []string{"application/json"}
+	return func() {
+		clear(w.header)
+		w.header["Server"], w.header["Content-Type"] = server, contentType
+		if err := handler.ServeHTTP(w, request, next); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkHandler(b *testing.B) {
+	for _, c := range costs() {
+		b.Run(c.name, func(b *testing.B) {
+			serve := c.serve(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				serve()
+			}
+		})
+	}
+}
+
+// A request costs at most two allocations, however many origins there are.
+func TestAllocations(t *testing.T) {
+	for _, c := range costs() {
+		if n := testing.AllocsPerRun(100, c.serve(t)); n > 2 {
+			t.Errorf("%s: %v allocations", c.name, n)
+		}
+	}
+}

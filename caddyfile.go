@@ -2,6 +2,7 @@ package caddycors
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,8 +12,12 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-cors/caddy-cors/internal/origin"
+	"github.com/caddy-cors/caddy-cors/internal/policy"
 )
 
 func init() {
@@ -48,6 +53,7 @@ func parseDirective(helper httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, e
 //	cors [<matcher>] [<origin>...] {
 //	    allow_origins         <origin>...
 //	    allow_origins_regexp  <pattern>...
+//	    allow_origins_from    <source> [<args>...] [{ ... }]
 //	    allow_methods         <method>... | *
 //	    allow_headers         <field>... | *
 //	    expose_headers        <field>... | *
@@ -62,53 +68,74 @@ func parseDirective(helper httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, e
 //	    report_only
 //	    debug
 //	    insecure              <risk>...
+//	    policy [<name>] <origin>... {
+//	        <the allow_*, expose_*, max_age and insecure options>
+//	    }
 //	}
 //
 // Lists are separated by spaces, commas or both, but for regular expressions. The error names all problems of the
 // directive, each with its file and line.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
-	p := &parser{Dispenser: d, name: d.Token(), values: make(map[string][]caddyfile.Token)}
-	directive := p.name
-	p.list("allow_origins", &h.AllowOrigins)
-
-	options := p.options(h)
-	for d.NextBlock(0) {
-		p.name = d.Token()
-		option := p.name.Text
-		if read, ok := options[option]; ok {
-			read(option)
-		} else {
-			p.failf(p.name, "unknown option %q; did you mean %q?", option, nearest(option, slices.Sorted(maps.Keys(options))))
-			d.RemainingArgs()
-		}
-		// No option has a block. Whatever stands in one is passed over, so that the rest is still checked.
-		for nesting := d.Nesting(); d.NextBlock(nesting); {
-			if p.name.Text != "" {
-				p.failf(p.name, "%s: it has no block; remove the braces and what is between them", option)
-				p.name = caddyfile.Token{}
-			}
-		}
+	own := newParser(d)
+	own.list("allow_origins", &h.AllowOrigins)
+	options := own.policyOptions(&h.PolicyOptions)
+	maps.Copy(options, own.handlerOptions(h))
+	var blocks []*parser
+	options["policy"] = func(option string) {
+		own.values[option] = append(own.values[option], own.name)
+		var p Policy
+		blocks = append(blocks, parsePolicy(d, &p))
+		h.Policies = append(h.Policies, p)
 	}
+	own.block(options)
+	own.found(h.check())
 
+	// The origins that only loading makes known are left out here.
 	repl := caddy.NewReplacer()
-	_, problems, _ := h.compile(h.AllowOrigins, func(text string) bool { return isLoadTime(repl, text) })
-	for _, problem := range problems {
-		token := directive
-		if values := p.values[problem.Option]; problem.Index < len(values) {
-			token = values[problem.Index]
+	unknown := func(text string) bool { return isLoadTime(repl, text) }
+	for i, options := range h.all() {
+		p := own
+		if i < len(blocks) {
+			p = blocks[i]
 		}
-		p.problems = append(p.problems, problemAt{token, problem})
+		_, problems, _ := options.compile(h.policyName(i), options.AllowOrigins, make([]policy.Source, len(options.AllowOriginsFromRaw)), unknown)
+		p.found(problems)
 	}
-	return p.err()
+	problems := own.problems
+	for _, p := range blocks {
+		problems = append(problems, p.problems...)
+	}
+	return inOrder(problems)
 }
 
-// A parser reads the options of one directive and collects what is wrong with them.
+// parsePolicy reads a policy block. A first argument that is no origin is its name.
+func parsePolicy(d *caddyfile.Dispenser, block *Policy) *parser {
+	p := newParser(d)
+	if d.NextArg() {
+		if first := d.Val(); first == "*" || first == origin.Null || strings.Contains(first, "://") || policy.HasPlaceholder(first) {
+			d.Prev()
+		} else {
+			block.Name = first
+		}
+	}
+	p.list("allow_origins", &block.AllowOrigins)
+	p.block(p.policyOptions(&block.PolicyOptions))
+	return p
+}
+
+// A parser reads one block of options and collects what is wrong with them.
 type parser struct {
 	*caddyfile.Dispenser
+	opening  caddyfile.Token              // of the block: the directive's name, or "policy"
 	name     caddyfile.Token              // of the option that is being read
 	values   map[string][]caddyfile.Token // where the values of each option stand
 	problems []problemAt
+}
+
+// newParser returns a parser for the block whose opening is the current token.
+func newParser(d *caddyfile.Dispenser) *parser {
+	return &parser{Dispenser: d, opening: d.Token(), name: d.Token(), values: make(map[string][]caddyfile.Token)}
 }
 
 // A problemAt is something wrong, and where it stands.
@@ -117,32 +144,93 @@ type problemAt struct {
 	err   error
 }
 
-// options has for each option the function that reads its arguments.
-func (p *parser) options(h *Handler) map[string]func(option string) {
-	list := func(values *[]string) func(string) {
-		return func(option string) { p.list(option, values) }
-	}
-	flag := func(value *bool) func(string) {
-		return func(option string) { p.flag(option, value) }
-	}
+// policyOptions has for each option of a policy the function that reads its arguments.
+func (p *parser) policyOptions(o *PolicyOptions) map[string]func(option string) {
 	return map[string]func(string){
-		"allow_origins":         list(&h.AllowOrigins),
-		"allow_origins_regexp":  func(option string) { p.arguments(option, &h.AllowOriginsRegexp, asWritten) },
-		"allow_methods":         list(&h.AllowMethods),
-		"allow_headers":         list(&h.AllowHeaders),
-		"expose_headers":        list(&h.ExposeHeaders),
-		"expose_timing":         flag(&h.ExposeTiming),
-		"allow_credentials":     flag(&h.AllowCredentials),
-		"allow_private_network": flag(&h.AllowPrivateNetwork),
-		"max_age":               func(option string) { p.maxAge(option, &h.MaxAge) },
-		"preflight_status":      func(option string) { p.status(option, &h.PreflightStatus) },
-		"forward_preflight":     flag(&h.ForwardPreflight),
-		"upstream":              func(option string) { p.single(option, &h.Upstream, upstreamOverride+" or "+upstreamPreserve) },
-		"enforce":               flag(&h.Enforce),
-		"report_only":           flag(&h.ReportOnly),
-		"debug":                 flag(&h.Debug),
-		"insecure":              list(&h.Insecure),
+		"allow_origins":         p.listInto(&o.AllowOrigins),
+		"allow_origins_regexp":  func(option string) { p.arguments(option, &o.AllowOriginsRegexp, asWritten) },
+		"allow_origins_from":    func(option string) { p.source(option, &o.AllowOriginsFromRaw) },
+		"allow_methods":         p.listInto(&o.AllowMethods),
+		"allow_headers":         p.listInto(&o.AllowHeaders),
+		"expose_headers":        p.listInto(&o.ExposeHeaders),
+		"expose_timing":         p.flagInto(&o.ExposeTiming),
+		"allow_credentials":     p.flagInto(&o.AllowCredentials),
+		"allow_private_network": p.flagInto(&o.AllowPrivateNetwork),
+		"max_age":               func(option string) { p.maxAge(option, &o.MaxAge) },
+		"insecure":              p.listInto(&o.Insecure),
 	}
+}
+
+// handlerOptions has the options that concern all policies.
+func (p *parser) handlerOptions(h *Handler) map[string]func(option string) {
+	return map[string]func(string){
+		"preflight_status":  func(option string) { p.status(option, &h.PreflightStatus) },
+		"forward_preflight": p.flagInto(&h.ForwardPreflight),
+		"upstream":          func(option string) { p.single(option, &h.Upstream, upstreamOverride+" or "+upstreamPreserve) },
+		"enforce":           p.flagInto(&h.Enforce),
+		"report_only":       p.flagInto(&h.ReportOnly),
+		"debug":             p.flagInto(&h.Debug),
+	}
+}
+
+// block reads the options between the braces, if there are any, to the end whatever is wrong with them.
+func (p *parser) block(options map[string]func(option string)) {
+	for nesting := p.Nesting(); p.NextBlock(nesting); {
+		p.name = p.Token()
+		option := p.name.Text
+		if read, ok := options[option]; ok {
+			read(option)
+		} else {
+			p.failf(p.name, "unknown option %q; did you mean %q?", option, nearest(option, slices.Sorted(maps.Keys(options))))
+			p.RemainingArgs()
+		}
+		// A block that the option does not have is passed over, so that the rest is still checked.
+		unexpected := false
+		for nesting := p.Nesting(); p.NextBlock(nesting); {
+			unexpected = true
+		}
+		if unexpected {
+			p.failf(p.name, "%s: it has no block; remove the braces and what is between them", option)
+		}
+	}
+}
+
+// source reads a guest module: its name, and whatever it takes.
+func (p *parser) source(option string, sources *[]json.RawMessage) {
+	if !p.NextArg() {
+		p.failf(p.name, "%s: its source is missing; one of: %s", option, strings.Join(sourceNames(), ", "))
+		return
+	}
+	name, segment := p.Val(), p.NewFromNextSegment()
+	if !slices.Contains(sourceNames(), name) {
+		p.failf(p.name, "%s: there is no source %q; did you mean %q?", option, name, nearest(name, sourceNames()))
+		return
+	}
+	module, err := caddyfile.UnmarshalModule(segment, sourceNamespace+"."+name)
+	if err != nil {
+		p.problems = append(p.problems, problemAt{p.name, err}) // which says where
+		return
+	}
+	*sources = append(*sources, caddyconfig.JSONModuleObject(module, "source", name, nil))
+}
+
+const sourceNamespace = "http.cors.origins"
+
+// sourceNames returns the names of the sources that this Caddy was built with.
+func sourceNames() []string {
+	var names []string
+	for _, module := range caddy.GetModules(sourceNamespace) {
+		names = append(names, module.ID.Name())
+	}
+	return names
+}
+
+func (p *parser) listInto(values *[]string) func(option string) {
+	return func(option string) { p.list(option, values) }
+}
+
+func (p *parser) flagInto(value *bool) func(option string) {
+	return func(option string) { p.flag(option, value) }
 }
 
 // list reads the arguments as a list, separated by blanks, commas or both.
@@ -230,20 +318,32 @@ func (p *parser) once(option string) {
 	p.values[option] = []caddyfile.Token{p.name}
 }
 
-func (p *parser) failf(token caddyfile.Token, format string, args ...any) {
-	p.problems = append(p.problems, problemAt{token, fmt.Errorf(format, args...)})
+// found notes problems of the options that were read.
+func (p *parser) found(problems []policy.Problem) {
+	for _, problem := range problems {
+		token := p.opening
+		if values := p.values[problem.Option]; problem.Index < len(values) {
+			token = values[problem.Index]
+		}
+		p.failf(token, "%w", problem)
+	}
 }
 
-// err returns all problems in the order of the file, each with its place in the words of Caddy's own directives.
-func (p *parser) err() error {
-	slices.SortStableFunc(p.problems, func(a, b problemAt) int {
+// failf notes a problem, and its place in the words of Caddy's own directives.
+func (p *parser) failf(token caddyfile.Token, format string, args ...any) {
+	at := caddyfile.NewDispenser([]caddyfile.Token{token})
+	at.Next()
+	p.problems = append(p.problems, problemAt{token, at.WrapErr(fmt.Errorf(format, args...))})
+}
+
+// inOrder returns the problems in the order of the file.
+func inOrder(problems []problemAt) error {
+	slices.SortStableFunc(problems, func(a, b problemAt) int {
 		return cmp.Or(cmp.Compare(a.token.File, b.token.File), cmp.Compare(a.token.Line, b.token.Line))
 	})
 	var errs []error
-	for _, problem := range p.problems {
-		at := caddyfile.NewDispenser([]caddyfile.Token{problem.token})
-		at.Next()
-		errs = append(errs, at.WrapErr(problem.err))
+	for _, problem := range problems {
+		errs = append(errs, problem.err)
 	}
 	return errors.Join(errs...)
 }

@@ -42,7 +42,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		handler:               h,
 		preflight:             req.Preflight,
 		privateNetwork:        req.PrivateNetwork,
-		decision:              h.policy.Decide(&req),
+		decision:              h.policies.Decide(&req),
 	}
 	if !h.ReportOnly {
 		if h.Upstream == upstreamPreserve && r.Context().Value(caddyhttp.ErrorCtxKey) != nil {
@@ -76,6 +76,7 @@ func (h *Handler) classify(r *http.Request) policy.Request {
 		Origin:    r.Header["Origin"],
 		Host:      r.Host,
 		FetchSite: r.Header["Sec-Fetch-Site"],
+		Context:   r.Context(),
 	}
 	if r.Method == http.MethodOptions && len(req.Origin) > 0 {
 		req.Method = r.Header["Access-Control-Request-Method"]
@@ -84,7 +85,7 @@ func (h *Handler) classify(r *http.Request) policy.Request {
 			req.PrivateNetwork = r.Header.Get("Access-Control-Request-Private-Network") == "true"
 		}
 	}
-	if h.policy.PerRequest() {
+	if h.policies.PerRequest() {
 		req.Placeholders = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	}
 	return req
@@ -184,7 +185,7 @@ func (w *responseWriter) annotateOnce() {
 
 // annotate sets the CORS headers, Vary and the debug header.
 func (w *responseWriter) annotate(header http.Header) {
-	h, d := w.handler, &w.decision
+	h, d, p := w.handler, &w.decision, w.decision.Policy
 	if h.Debug {
 		w.set(header, debugHeader, debugValue(d))
 	}
@@ -204,22 +205,22 @@ func (w *responseWriter) annotate(header http.Header) {
 		return
 	}
 	w.set(header, allowOrigin, d.AllowOrigin)
-	if h.policy.Credentials() {
+	if p.Credentials() {
 		w.set(header, allowCredentials, "true")
 	}
 	if w.preflight {
 		w.set(header, allowMethods, d.AllowMethods)
 		w.set(header, allowHeaders, d.AllowHeaders)
-		if w.privateNetwork && h.policy.PrivateNetwork() {
+		if w.privateNetwork && p.PrivateNetwork() {
 			w.set(header, allowPrivateNetwork, "true")
 		}
 		if d.Outcome == policy.Allowed {
-			w.set(header, maxAge, h.policy.MaxAge())
+			w.set(header, maxAge, p.MaxAge())
 		}
-	} else if h.ExposeTiming {
+	} else if p.ExposeTiming() {
 		w.set(header, timingAllowOrigin, d.AllowOrigin)
 	}
-	exposed, literal := h.policy.ExposeHeaders()
+	exposed, literal := p.ExposeHeaders()
 	if literal && !w.preflight {
 		exposed = fieldNames(header)
 	}

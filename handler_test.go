@@ -940,8 +940,8 @@ func TestProtocols(t *testing.T) {
 
 	credentials := append([]string{"Access-Control-Allow-Credentials: true"}, allowApp...)
 	trusted := server.TLS("localhost:" + port)
-	h2 := &http.Transport{TLSClientConfig: trusted, ForceAttemptHTTP2: true}
-	h1 := &http.Transport{TLSClientConfig: trusted}
+	h2 := &http.Transport{TLSClientConfig: trusted.Clone(), ForceAttemptHTTP2: true}
+	h1 := &http.Transport{TLSClientConfig: trusted.Clone()}
 	h3 := &http3.Transport{TLSClientConfig: trusted}
 	t.Cleanup(func() {
 		h1.CloseIdleConnections()

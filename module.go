@@ -3,10 +3,13 @@
 package caddycors
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +31,49 @@ func init() {
 // An origin is written exactly as browsers send it, such as `https://app.example.com` or `http://localhost:3000`. What is
 // unsafe or cannot work is refused when the configuration is loaded, with the text to write instead.
 type Handler struct {
+	PolicyOptions
+
+	// Policies for some origins, which are tried in order; the first whose origins match decides. The handler's own
+	// policy, named `default`, is the last, and may be absent. A policy inherits nothing.
+	Policies []Policy `json:"policies,omitempty"`
+
+	// The status of the answer to a preflight of an allowed origin, from 200 to 299. Default: 204.
+	PreflightStatus int `json:"preflight_status,omitempty"`
+
+	// Whether preflights go on to the next handlers. Their responses get the CORS headers then.
+	ForwardPreflight bool `json:"forward_preflight,omitempty"`
+
+	// What becomes of CORS headers that a response has of its own: `override` replaces them all; `preserve` keeps them
+	// where there is an `Access-Control-Allow-Origin` among them. Default: `override`.
+	Upstream string `json:"upstream,omitempty"`
+
+	// Whether requests of origins that are not allowed are refused, with the status 403, before the next handlers run.
+	// Otherwise they run, and it is the browser that keeps the response from the script. Requests without an `Origin`,
+	// and those of the server's own origin, are never refused.
+	Enforce bool `json:"enforce,omitempty"`
+
+	// Whether to decide only: nothing is answered and no header is changed.
+	ReportOnly bool `json:"report_only,omitempty"`
+
+	// Whether each response explains the decision, in the header `X-Cors-Decision`.
+	Debug bool `json:"debug,omitempty"`
+
+	policies      *policy.Policies
+	vary          varyNames // of actual requests
+	varyPreflight varyNames
+}
+
+// Policy says what some origins may do.
+type Policy struct {
+	// The policy's name, which shows in what explains decisions. It consists of letters, digits, `.`, `_` and `-`, and is
+	// unique among the policies of the handler. Default: `policy-1` for the first, and so on.
+	Name string `json:"name,omitempty"`
+
+	PolicyOptions
+}
+
+// PolicyOptions say who may call, and with what.
+type PolicyOptions struct {
 	// The origins that may call: `https://example.com`; `https://*.example.com` for every subdomain at any depth;
 	// `https://example.com:*` for every port; `https://*` for every https origin; `null` for opaque origins; or `*`
 	// alone for everyone. A value may hold placeholders. Those that are known when the configuration is loaded, such
@@ -37,6 +83,10 @@ type Handler struct {
 
 	// Regular expressions (RE2) of origins that may call. Each is matched against the whole origin.
 	AllowOriginsRegexp []string `json:"allow_origins_regexp,omitempty"`
+
+	// Sources of origins that may call, for lists that change while the server runs. With credentials, they allow no
+	// `http` origin beyond loopback, unless `http_origin_with_credentials` is among the risks taken.
+	AllowOriginsFromRaw []json.RawMessage `json:"allow_origins_from,omitempty" caddy:"namespace=http.cors.origins inline_key=source"`
 
 	// The methods that scripts may use besides GET, HEAD and POST; `*` for all.
 	AllowMethods []string `json:"allow_methods,omitempty"`
@@ -61,35 +111,17 @@ type Handler struct {
 	// How long browsers may keep the answer to a preflight: whole seconds, at most 24h; 0 for not at all. Default: 10m.
 	MaxAge *caddy.Duration `json:"max_age,omitempty"`
 
-	// The status of the answer to a preflight of an allowed origin, from 200 to 299. Default: 204.
-	PreflightStatus int `json:"preflight_status,omitempty"`
-
-	// Whether preflights go on to the next handlers. Their responses get the CORS headers then.
-	ForwardPreflight bool `json:"forward_preflight,omitempty"`
-
-	// What becomes of CORS headers that a response has of its own: `override` replaces them all; `preserve` keeps them
-	// where there is an `Access-Control-Allow-Origin` among them. Default: `override`.
-	Upstream string `json:"upstream,omitempty"`
-
-	// Whether requests of origins that are not allowed are refused, with the status 403, before the next handlers run.
-	// Otherwise they run, and it is the browser that keeps the response from the script. Requests without an `Origin`,
-	// and those of the server's own origin, are never refused.
-	Enforce bool `json:"enforce,omitempty"`
-
-	// Whether to decide only: nothing is answered and no header is changed.
-	ReportOnly bool `json:"report_only,omitempty"`
-
-	// Whether each response explains the decision, in the header `X-Cors-Decision`.
-	Debug bool `json:"debug,omitempty"`
-
 	// The risks that are taken knowingly, of `any_origin_with_credentials`, `null_origin_with_credentials`,
 	// `http_origin_with_credentials` and `public_suffix_with_credentials`.
 	Insecure []string `json:"insecure,omitempty"`
+}
 
-	policy *policy.Policy
-	vary   varyNames // of actual requests
-	// varyPreflight is for preflights.
-	varyPreflight varyNames
+// OriginSource is what a guest module in the namespace `http.cors.origins` is: a list of origins that changes while the
+// server runs.
+type OriginSource interface {
+	// AllowsOrigin reports whether pages of the origin may call. The origin is the serialization of a tuple origin, such
+	// as "https://app.example.com". It is called on the path of requests, by many at once; ctx is that of the request.
+	AllowsOrigin(ctx context.Context, origin string) bool
 }
 
 const (
@@ -108,85 +140,210 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision compiles the policy. The error names all that is wrong with the configuration.
+// Provision compiles the policies. The error names all that is wrong with the configuration.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	origins, sources, problems := resolveOrigins(h.AllowOrigins)
-	compiled, found, warnings := h.compile(origins, nil)
-	for _, p := range found {
-		if p.Option == "allow_origins" && sources[p.Index] != "" {
-			p.Message = fmt.Sprintf("%s (from %s)", p.Message, sources[p.Index])
+	var problems []error
+	for _, problem := range h.check() {
+		problems = append(problems, problem)
+	}
+	var compiled []*policy.Policy
+	secureOnly := true
+	for i, options := range h.all() {
+		p, warnings, err := options.provision(ctx, h.policyName(i))
+		if err != nil {
+			if i < len(h.Policies) {
+				err = fmt.Errorf("policy %q: %w", h.policyName(i), err)
+			}
+			problems = append(problems, err)
+			continue
 		}
-		problems = append(problems, p)
+		for _, warning := range warnings {
+			ctx.Logger().Warn(warning, zap.String("policy", p.Name()))
+		}
+		secureOnly = secureOnly && p.SecureOnly()
+		compiled = append(compiled, p)
 	}
 	if len(problems) > 0 {
 		return errors.Join(problems...)
 	}
 
-	h.policy = compiled
+	h.policies = policy.NewPolicies(compiled...)
 	if h.PreflightStatus == 0 {
 		h.PreflightStatus = defaultPreflightStatus
 	}
-	if !compiled.Everyone() {
+	if !h.policies.Public() {
 		h.vary = newVaryNames("Origin")
 	}
 	h.varyPreflight = newVaryNames(append(h.vary.names, "Access-Control-Request-Method", "Access-Control-Request-Headers")...)
-	if h.AllowPrivateNetwork {
+	if h.policies.PrivateNetwork() {
 		h.varyPreflight = newVaryNames(append(h.varyPreflight.names, "Access-Control-Request-Private-Network")...)
 	}
-
-	logger := ctx.Logger()
-	for _, warning := range warnings {
-		logger.Warn(warning)
-	}
-	if addr := plainAddress(ctx); addr != "" && compiled.SecureOnly() {
-		logger.Warn("all allowed origins are https, but this server listens without TLS: browsers block calls from https pages to http URLs as mixed content; serve it over HTTPS, unless a proxy before it does",
+	if addr := plainAddress(ctx); addr != "" && secureOnly {
+		ctx.Logger().Warn("all allowed origins are https, but this server listens without TLS: browsers block calls from https pages to http URLs as mixed content; serve it over HTTPS, unless a proxy before it does",
 			zap.String("listen", addr))
 	}
 	return nil
 }
 
-// compile checks the options and compiles them into a policy. It passes over origins that are not known yet.
-func (h *Handler) compile(origins []string, unknown func(string) bool) (*policy.Policy, []policy.Problem, []string) {
-	maxAge := defaultMaxAge
-	if h.MaxAge != nil {
-		maxAge = time.Duration(*h.MaxAge)
+// all returns the options of all policies in the order in which they are tried.
+func (h *Handler) all() []*PolicyOptions {
+	var all []*PolicyOptions
+	for i := range h.Policies {
+		all = append(all, &h.Policies[i].PolicyOptions)
 	}
-	compiled, problems, warnings := policy.Compile(policy.Options{
-		AllowOrigins:        origins,
-		Unknown:             unknown,
-		AllowOriginsRegexp:  h.AllowOriginsRegexp,
-		AllowMethods:        h.AllowMethods,
-		AllowHeaders:        h.AllowHeaders,
-		ExposeHeaders:       h.ExposeHeaders,
-		AllowCredentials:    h.AllowCredentials,
-		AllowPrivateNetwork: h.AllowPrivateNetwork,
-		MaxAge:              maxAge,
-		Insecure:            h.Insecure,
-	})
-	problem := func(option, format string, args ...any) {
-		problems = append(problems, policy.Problem{Option: option, Message: fmt.Sprintf(format, args...)})
+	if len(all) == 0 || h.hasOrigins() {
+		all = append(all, &h.PolicyOptions)
+	}
+	return all
+}
+
+// policyName returns the name of a policy, which is its place where it has none.
+func (h *Handler) policyName(i int) string {
+	switch {
+	case i >= len(h.Policies):
+		return policy.DefaultName
+	case h.Policies[i].Name == "":
+		return fmt.Sprintf("policy-%d", i+1)
+	}
+	return h.Policies[i].Name
+}
+
+// check checks what concerns the handler as a whole.
+func (h *Handler) check() []policy.Problem {
+	var problems []policy.Problem
+	problem := func(option string, index int, format string, args ...any) {
+		problems = append(problems, policy.Problem{Option: option, Index: index, Message: fmt.Sprintf(format, args...)})
 	}
 	if h.PreflightStatus != 0 && (h.PreflightStatus < 200 || h.PreflightStatus > 299) {
-		problem("preflight_status", "browsers take %d for a refusal: write a status from 200 to 299", h.PreflightStatus)
+		problem("preflight_status", 0, "browsers take %d for a refusal: write a status from 200 to 299", h.PreflightStatus)
 	}
 	switch h.Upstream {
 	case "", upstreamOverride, upstreamPreserve:
 	default:
-		problem("upstream", "%q is neither %q nor %q", h.Upstream, upstreamOverride, upstreamPreserve)
+		problem("upstream", 0, "%q is neither %q nor %q", h.Upstream, upstreamOverride, upstreamPreserve)
 	}
 	if h.ReportOnly && h.Enforce {
-		problem("report_only", "report_only changes nothing and enforce refuses requests: remove one of them")
+		problem("report_only", 0, "report_only changes nothing and enforce refuses requests: remove one of them")
 	}
-	return compiled, problems, warnings
+	if len(h.Policies) > 0 && !h.hasOrigins() {
+		for _, option := range h.optionsSet() {
+			problem(option, 0, "policies inherit nothing, and outside of them no origin may call: write the option into the blocks that need it")
+		}
+	}
+	places := map[string]bool{policy.DefaultName: true}
+	for i := range h.Policies {
+		name := h.policyName(i)
+		switch {
+		case strings.Trim(name, nameCharacters) != "" || len(name) > maxNameLength:
+			problem("policy", i, "the name %.80q is not one of letters, digits, \".\", \"_\" and \"-\", %d at most", name, maxNameLength)
+		case places[name]:
+			problem("policy", i, "another policy is named %q too; give this one a name of its own", name)
+		}
+		places[name] = true
+		if slices.Contains(h.Policies[i].AllowOrigins, "*") && i < len(h.all())-1 {
+			problem("policy", i, `the policy %q is for everyone ("*"), so those behind it are never reached: put it last`, name)
+		}
+	}
+	return problems
+}
+
+const (
+	nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+	maxNameLength  = 64
+)
+
+// hasOrigins reports whether there is any way for an origin to be allowed.
+func (o *PolicyOptions) hasOrigins() bool {
+	return len(o.AllowOrigins)+len(o.AllowOriginsRegexp)+len(o.AllowOriginsFromRaw) > 0
+}
+
+// optionsSet returns the names of the options that are set.
+func (o *PolicyOptions) optionsSet() []string {
+	var names []string
+	for name, set := range map[string]bool{
+		"allow_methods":         len(o.AllowMethods) > 0,
+		"allow_headers":         len(o.AllowHeaders) > 0,
+		"expose_headers":        len(o.ExposeHeaders) > 0,
+		"expose_timing":         o.ExposeTiming,
+		"allow_credentials":     o.AllowCredentials,
+		"allow_private_network": o.AllowPrivateNetwork,
+		"max_age":               o.MaxAge != nil,
+		"insecure":              len(o.Insecure) > 0,
+	} {
+		if set {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// provision resolves the origins' placeholders, loads the sources and compiles the policy.
+func (o *PolicyOptions) provision(ctx caddy.Context, name string) (*policy.Policy, []string, error) {
+	origins, writtenAs, problems := resolveOrigins(o.AllowOrigins)
+	sources, err := o.loadSources(ctx)
+	if err != nil {
+		problems = append(problems, err)
+	}
+	compiled, found, warnings := o.compile(name, origins, sources, nil)
+	for _, p := range found {
+		if p.Option == "allow_origins" && writtenAs[p.Index] != "" {
+			p.Message = fmt.Sprintf("%s (from %s)", p.Message, writtenAs[p.Index])
+		}
+		problems = append(problems, p)
+	}
+	return compiled, warnings, errors.Join(problems...)
+}
+
+func (o *PolicyOptions) loadSources(ctx caddy.Context) ([]policy.Source, error) {
+	sources := make([]policy.Source, len(o.AllowOriginsFromRaw))
+	if len(sources) == 0 {
+		return nil, nil
+	}
+	modules, err := ctx.LoadModule(o, "AllowOriginsFromRaw")
+	if err != nil {
+		return sources, fmt.Errorf("allow_origins_from: %w", err)
+	}
+	for i, module := range modules.([]any) {
+		source, ok := module.(OriginSource)
+		if !ok {
+			return sources, fmt.Errorf("allow_origins_from: the module %T is no source of origins", module)
+		}
+		sources[i] = source
+	}
+	return sources, nil
+}
+
+// compile checks the options and compiles them into a policy. It passes over origins that are not known yet.
+func (o *PolicyOptions) compile(name string, origins []string, sources []policy.Source, unknown func(string) bool) (*policy.Policy, []policy.Problem, []string) {
+	maxAge := defaultMaxAge
+	if o.MaxAge != nil {
+		maxAge = time.Duration(*o.MaxAge)
+	}
+	return policy.Compile(policy.Options{
+		Name:                name,
+		AllowOrigins:        origins,
+		Unknown:             unknown,
+		AllowOriginsRegexp:  o.AllowOriginsRegexp,
+		Sources:             sources,
+		AllowMethods:        o.AllowMethods,
+		AllowHeaders:        o.AllowHeaders,
+		ExposeHeaders:       o.ExposeHeaders,
+		ExposeTiming:        o.ExposeTiming,
+		AllowCredentials:    o.AllowCredentials,
+		AllowPrivateNetwork: o.AllowPrivateNetwork,
+		MaxAge:              maxAge,
+		Insecure:            o.Insecure,
+	})
 }
 
 // resolveOrigins resolves the placeholders that are known when the configuration is loaded. For each origin that comes
-// from one, sources has the text that was written.
-func resolveOrigins(written []string) (origins, sources []string, problems []error) {
+// from one, writtenAs has the text that was written.
+func resolveOrigins(written []string) (origins, writtenAs []string, problems []error) {
 	repl := caddy.NewReplacer()
 	for _, text := range written {
 		if !isLoadTime(repl, text) {
-			origins, sources = append(origins, text), append(sources, "")
+			origins, writtenAs = append(origins, text), append(writtenAs, "")
 			continue
 		}
 		values := splitList(repl.ReplaceAll(text, ""))
@@ -198,10 +355,10 @@ func resolveOrigins(written []string) (origins, sources []string, problems []err
 				problems = append(problems, fmt.Errorf("allow_origins: %q stands for %q, which holds a placeholder itself: write that in the configuration", text, value))
 				continue
 			}
-			origins, sources = append(origins, value), append(sources, text)
+			origins, writtenAs = append(origins, value), append(writtenAs, text)
 		}
 	}
-	return origins, sources, problems
+	return origins, writtenAs, problems
 }
 
 // isLoadTime reports whether text has placeholders, and all of them are known without a request.

@@ -11,8 +11,6 @@ const (
 
 	// maxDetail bounds what of a request is shown to others, in bytes.
 	maxDetail = 128
-
-	defaultPolicyName = "default"
 )
 
 // debugValue explains a decision as a Structured Field (RFC 9651): an Item whose token is the outcome.
@@ -24,7 +22,7 @@ func debugValue(d *policy.Decision) string {
 	if d.Detail != "" {
 		value += "; detail=" + quote(d.Detail)
 	}
-	return value + "; policy=" + quote(defaultPolicyName)
+	return value + "; policy=" + quote(d.Policy.Name())
 }
 
 // quote makes a String (RFC 9651, section 3.3.3) of the start of s, with a "?" for each byte that it cannot hold.

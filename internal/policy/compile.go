@@ -11,13 +11,19 @@ import (
 	"github.com/caddy-cors/caddy-cors/internal/origin"
 )
 
+// DefaultName is the name of the policy that is the directive's own.
+const DefaultName = "default"
+
 // Options are what a person writes. Their names in [Problem] are those of the directive's options.
 type Options struct {
+	Name                string
 	AllowOrigins        []string // origins, patterns, "*", "null" and values with request-time placeholders
 	AllowOriginsRegexp  []string
+	Sources             []Source
 	AllowMethods        []string
 	AllowHeaders        []string
 	ExposeHeaders       []string
+	ExposeTiming        bool
 	AllowCredentials    bool
 	AllowPrivateNetwork bool
 	MaxAge              time.Duration
@@ -59,7 +65,14 @@ const MaxAgeLimit = 24 * time.Hour
 // Compile compiles the options into a policy. It reports all problems at once; with any, the policy is not to be used.
 // The warnings are about policies that work, but seldom as meant.
 func Compile(o Options) (*Policy, []Problem, []string) {
-	c := compiler{options: o, policy: &Policy{credentials: o.AllowCredentials, privateNetwork: o.AllowPrivateNetwork}}
+	c := compiler{options: o, policy: &Policy{
+		name:           o.Name,
+		sources:        o.Sources,
+		credentials:    o.AllowCredentials,
+		insecureHTTP:   slices.Contains(o.Insecure, httpOrigin),
+		privateNetwork: o.AllowPrivateNetwork,
+		exposeTiming:   o.ExposeTiming,
+	}}
 	c.origins()
 	c.regexps()
 	c.insecure()
@@ -86,10 +99,17 @@ func (c *compiler) problem(option string, index int, format string, args ...any)
 
 func (c *compiler) origins() {
 	o := c.options
-	if len(o.AllowOrigins)+len(o.AllowOriginsRegexp) == 0 {
-		c.problem("", 0, `no origin may call: name those that may ("cors https://app.example.com"), or allow everyone ("cors *")`)
+	if len(o.AllowOrigins)+len(o.AllowOriginsRegexp)+len(o.Sources) == 0 {
+		if o.Name == DefaultName {
+			c.problem("", 0, `no origin may call: name those that may ("cors https://app.example.com"), or allow everyone ("cors *")`)
+		} else {
+			c.problem("", 0, `the policy %q is for no origin: name those that it is for, with their scheme ("policy partner https://partner.example.com")`, o.Name)
+		}
 	}
-	c.policy.secureOnly = len(o.AllowOriginsRegexp) == 0
+	if o.AllowCredentials && len(o.Sources) > 0 {
+		c.needed = append(c.needed, httpOrigin) // a source's http origins are allowed only with it
+	}
+	c.policy.secureOnly = len(o.AllowOriginsRegexp)+len(o.Sources) == 0
 	for i, text := range o.AllowOrigins {
 		if !strings.HasPrefix(text, "https://") {
 			c.policy.secureOnly = false
@@ -119,7 +139,7 @@ func (c *compiler) origins() {
 
 // others reports whether the policy has any origins besides those that are written as text.
 func (c *compiler) others(text string) bool {
-	return len(c.options.AllowOriginsRegexp) > 0 ||
+	return len(c.options.AllowOriginsRegexp)+len(c.options.Sources) > 0 ||
 		slices.ContainsFunc(c.options.AllowOrigins, func(other string) bool { return other != text })
 }
 

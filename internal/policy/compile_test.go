@@ -14,7 +14,9 @@ func TestCompileRefuses(t *testing.T) {
 		options Options
 		want    string // in the one problem that is expected
 	}{
-		{"no origin", Options{}, `name those that may ("cors https://app.example.com"), or allow everyone ("cors *")`},
+		{"no origin", Options{Name: "default"}, `name those that may ("cors https://app.example.com"), or allow everyone ("cors *")`},
+		{"no origin in a block", Options{Name: "partner"}, `the policy "partner" is for no origin: name those that it is for`},
+		{"everyone and a source", Options{AllowOrigins: []string{"*"}, Sources: make([]Source, 1)}, `remove "*" to allow just those`},
 		{"everyone and someone", Options{AllowOrigins: []string{"*", app}}, `remove "*" to allow just those`},
 		{"someone and everyone", Options{AllowOrigins: []string{app, "*"}}, `remove "*" to allow just those`},
 		{"everyone and null", Options{AllowOrigins: []string{"null", "*"}}, `remove "*" to allow just those`},

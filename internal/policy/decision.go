@@ -3,8 +3,9 @@ package policy
 // A Decision is what a policy makes of one request, and why.
 type Decision struct {
 	Outcome Outcome
-	Reason  Reason // for a denial
-	Detail  string // what was denied: the origin, the method or the header name, as the request had it
+	Policy  *Policy // that decided
+	Reason  Reason  // for a denial
+	Detail  string  // what was denied: the origin, the method or the header name, as the request had it
 
 	// AllowOrigin is the value of Access-Control-Allow-Origin; empty if there is none to send, and then no other CORS
 	// header either.

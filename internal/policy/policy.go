@@ -3,6 +3,7 @@
 package policy
 
 import (
+	"context"
 	"regexp"
 	"strings"
 
@@ -14,15 +15,20 @@ const maxRequestHeaderNames = 4 << 10
 
 // A Policy says who may call, and with what. It is made by [Compile] and never changes.
 type Policy struct {
+	name string
+
 	everyone   bool // "*"
 	null       bool
 	origins    origin.Set
 	regexps    []*regexp.Regexp
 	templates  []string
+	sources    []Source
 	secureOnly bool
 
 	credentials    bool
+	insecureHTTP   bool // a source may allow http origins beyond loopback, though credentials are allowed
 	privateNetwork bool
+	exposeTiming   bool
 
 	methods map[string]struct{}
 	headers nameSet
@@ -39,20 +45,27 @@ type list struct {
 	names string // less the "*"
 }
 
-// Everyone reports whether the policy's answer is the same for every origin, and for none: "*" without credentials.
-func (p *Policy) Everyone() bool { return p.everyone && !p.credentials }
+// A Source knows origins that may call, besides those that a policy was compiled with.
+type Source interface {
+	// AllowsOrigin reports whether pages of the origin may call. It is asked of tuple origins as browsers serialize them,
+	// and of nothing else.
+	AllowsOrigin(ctx context.Context, origin string) bool
+}
 
-// PerRequest reports whether the policy has origins with placeholders, and so needs [Request.Placeholders].
-func (p *Policy) PerRequest() bool { return len(p.templates) > 0 }
-
-// SecureOnly reports whether all origins that the policy can allow are https ones, as far as their text tells.
-func (p *Policy) SecureOnly() bool { return p.secureOnly }
+// Name returns the policy's name.
+func (p *Policy) Name() string { return p.name }
 
 // Credentials reports whether cookies and the like may be sent: Access-Control-Allow-Credentials.
 func (p *Policy) Credentials() bool { return p.credentials }
 
 // PrivateNetwork reports whether pages of public networks may call a server in a private one.
 func (p *Policy) PrivateNetwork() bool { return p.privateNetwork }
+
+// ExposeTiming reports whether scripts may read the detailed timing of requests: Timing-Allow-Origin.
+func (p *Policy) ExposeTiming() bool { return p.exposeTiming }
+
+// SecureOnly reports whether all origins that the policy can allow are https ones, as far as their text tells.
+func (p *Policy) SecureOnly() bool { return p.secureOnly }
 
 // MaxAge returns the value of Access-Control-Max-Age, in seconds.
 func (p *Policy) MaxAge() string { return p.maxAge }
@@ -66,6 +79,33 @@ func (p *Policy) ExposeHeaders() (value string, literal bool) {
 	}
 	return p.expose.value, false
 }
+
+// Policies are tried in order: the first whose origins match decides.
+type Policies struct {
+	list           []*Policy
+	public         bool
+	perRequest     bool
+	privateNetwork bool
+}
+
+// NewPolicies returns at least one policy as a whole.
+func NewPolicies(list ...*Policy) *Policies {
+	ps := &Policies{list: list, public: len(list) == 1 && list[0].everyone && !list[0].credentials}
+	for _, p := range list {
+		ps.perRequest = ps.perRequest || len(p.templates) > 0
+		ps.privateNetwork = ps.privateNetwork || p.privateNetwork
+	}
+	return ps
+}
+
+// Public reports whether the answer is the same for every origin, and for none: one policy, "*" without credentials.
+func (ps *Policies) Public() bool { return ps.public }
+
+// PerRequest reports whether there are origins with placeholders, which need [Request.Placeholders].
+func (ps *Policies) PerRequest() bool { return ps.perRequest }
+
+// PrivateNetwork reports whether an answer can depend on Access-Control-Request-Private-Network.
+func (ps *Policies) PrivateNetwork() bool { return ps.privateNetwork }
 
 // A Request is what of an HTTP request bears on the decision.
 type Request struct {
@@ -85,6 +125,9 @@ type Request struct {
 	// PrivateNetwork is true if the request has Access-Control-Request-Private-Network: true.
 	PrivateNetwork bool
 
+	// Context bounds the time that a [Source] may take to answer.
+	Context context.Context
+
 	// Placeholders resolves origins that are known per request only.
 	Placeholders interface {
 		ReplaceAll(input, empty string) string
@@ -94,11 +137,12 @@ type Request struct {
 // Decide decides what a request may have. The order is the browser's: the origin first, as in the CORS check of the Fetch
 // Standard (section 4.9, "CORS check"), then, as in its CORS-preflight fetch (section 4.8), the method and the header
 // names. Its cost is bounded by one reading of the request's values, and nothing it allocates grows with them.
-func (p *Policy) Decide(r *Request) Decision {
-	d := p.checkOrigin(r)
+func (ps *Policies) Decide(r *Request) Decision {
+	d := ps.checkOrigin(r)
 	if !r.Preflight || d.AllowOrigin == "" {
 		return d
 	}
+	p := d.Policy
 	if d.Reason, d.Detail = p.checkMethod(r, &d); d.Reason != "" {
 		d.Outcome = Denied
 	}
@@ -111,46 +155,50 @@ func (p *Policy) Decide(r *Request) Decision {
 	return d
 }
 
-func (p *Policy) checkOrigin(r *Request) Decision {
-	if p.Everyone() {
+// checkOrigin finds the first policy that allows the request's origin. If none does, the decision is the last one's.
+func (ps *Policies) checkOrigin(r *Request) Decision {
+	last := ps.list[len(ps.list)-1]
+	if ps.public {
 		if len(r.Origin) == 0 {
-			return Decision{Outcome: NoOrigin, AllowOrigin: "*"}
+			return Decision{Outcome: NoOrigin, Policy: last, AllowOrigin: "*"}
 		}
-		return Decision{Outcome: Allowed, AllowOrigin: "*"}
+		return Decision{Outcome: Allowed, Policy: last, AllowOrigin: "*"}
 	}
 	switch len(r.Origin) {
 	case 0:
-		return Decision{Outcome: NoOrigin}
+		return Decision{Outcome: NoOrigin, Policy: last}
 	case 1:
 	default:
-		return Decision{Outcome: Denied, Reason: OriginInvalid, Detail: r.Origin[0]}
+		return Decision{Outcome: Denied, Policy: last, Reason: OriginInvalid, Detail: r.Origin[0]}
 	}
 	text := r.Origin[0]
-	if p.origins.HasExact(text) {
-		return Decision{Outcome: Allowed, AllowOrigin: text}
+	var o origin.Origin
+	var valid bool
+	for i, p := range ps.list {
+		if p.origins.HasExact(text) {
+			return Decision{Outcome: Allowed, Policy: p, AllowOrigin: text}
+		}
+		if i == 0 {
+			o, valid = origin.Parse(text)
+		}
+		if valid && p.allows(o, r) || text == origin.Null && p.allowsNull() {
+			return Decision{Outcome: Allowed, Policy: p, AllowOrigin: text}
+		}
 	}
-	var reason Reason
-	o, valid := origin.Parse(text)
+	if !r.Preflight && sameOrigin(o, r) {
+		return Decision{Outcome: SameOrigin, Policy: last}
+	}
+	reason := OriginNotAllowed
 	switch {
 	case text == origin.Null:
-		if p.null {
-			return Decision{Outcome: Allowed, AllowOrigin: text}
-		}
 		reason = OriginNull
 	case !valid:
 		reason = OriginInvalid
-	case p.allows(o, r):
-		return Decision{Outcome: Allowed, AllowOrigin: text}
-	default:
-		reason = OriginNotAllowed
 	}
-	if !r.Preflight && sameOrigin(o, r) {
-		return Decision{Outcome: SameOrigin}
-	}
-	return Decision{Outcome: Denied, Reason: reason, Detail: text}
+	return Decision{Outcome: Denied, Policy: last, Reason: reason, Detail: text}
 }
 
-// allows reports whether the policy's patterns, regular expressions or placeholders allow the origin.
+// allows reports whether the policy's patterns, regular expressions, placeholders or sources allow the origin.
 func (p *Policy) allows(o origin.Origin, r *Request) bool {
 	if p.everyone || p.origins.HasFamily(o) {
 		return true
@@ -165,8 +213,19 @@ func (p *Policy) allows(o origin.Origin, r *Request) bool {
 			return true
 		}
 	}
+	if len(p.sources) == 0 || p.credentials && !p.insecureHTTP && o.Scheme() == "http" && !o.Loopback() {
+		return false
+	}
+	for _, source := range p.sources {
+		if source.AllowsOrigin(r.Context, o.String()) {
+			return true
+		}
+	}
 	return false
 }
+
+// allowsNull reports whether the policy allows the opaque origin, which "*" with credentials does not cover.
+func (p *Policy) allowsNull() bool { return p.null || p.everyone && !p.credentials }
 
 // sameOrigin reports whether the request's page and the request's URL are of one origin. Browsers that send
 // Sec-Fetch-Site know it, even where their Origin says "null" (a form under Referrer-Policy: no-referrer). For the others

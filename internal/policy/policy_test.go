@@ -6,7 +6,12 @@ import (
 	"time"
 )
 
-// compile compiles options that are meant to be right.
+// only compiles options that are meant to be right, to the one policy there is.
+func only(t testing.TB, o Options) *Policies {
+	t.Helper()
+	return NewPolicies(compile(t, o))
+}
+
 func compile(t testing.TB, o Options) *Policy {
 	t.Helper()
 	if o.MaxAge == 0 {
@@ -84,7 +89,7 @@ func TestDecideOrigin(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			d := compile(t, test.options).Decide(&test.request)
+			d := only(t, test.options).Decide(&test.request)
 			if d.Outcome != test.outcome || d.Reason != test.reason || d.AllowOrigin != test.allowOrigin {
 				t.Errorf("got %s %s %q, want %s %s %q", d.Outcome, d.Reason, d.AllowOrigin, test.outcome, test.reason, test.allowOrigin)
 			}
@@ -93,7 +98,7 @@ func TestDecideOrigin(t *testing.T) {
 }
 
 func TestDecideSameOrigin(t *testing.T) {
-	p := compile(t, Options{AllowOrigins: []string{app}})
+	p := only(t, Options{AllowOrigins: []string{app}})
 	tests := []struct {
 		name      string
 		origin    string
@@ -185,7 +190,7 @@ func TestDecidePreflight(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			d := compile(t, test.options).Decide(&test.request)
+			d := only(t, test.options).Decide(&test.request)
 			outcome := Denied
 			if test.reason == "" {
 				outcome = Allowed
@@ -203,17 +208,17 @@ func TestDecidePreflight(t *testing.T) {
 func TestDecidePrivateNetwork(t *testing.T) {
 	ask := preflight(app, "GET")
 	ask.PrivateNetwork = true
-	if d := compile(t, Options{AllowOrigins: []string{app}}).Decide(&ask); d.Reason != PrivateNetworkNotAllowed || d.Outcome != Denied {
+	if d := only(t, Options{AllowOrigins: []string{app}}).Decide(&ask); d.Reason != PrivateNetworkNotAllowed || d.Outcome != Denied {
 		t.Errorf("without allow_private_network: %s %s", d.Outcome, d.Reason)
 	}
-	if d := compile(t, Options{AllowOrigins: []string{app}, AllowPrivateNetwork: true}).Decide(&ask); d.Outcome != Allowed {
+	if d := only(t, Options{AllowOrigins: []string{app}, AllowPrivateNetwork: true}).Decide(&ask); d.Outcome != Allowed {
 		t.Errorf("with allow_private_network: %s %s", d.Outcome, d.Reason)
 	}
 }
 
 // More than 4 KiB of names is refused whatever the list, and what a policy echoes is bounded so.
 func TestDecideBoundsHeaderNames(t *testing.T) {
-	p := compile(t, Options{AllowOrigins: []string{app}, AllowHeaders: []string{"*"}, AllowCredentials: true})
+	p := only(t, Options{AllowOrigins: []string{app}, AllowHeaders: []string{"*"}, AllowCredentials: true})
 	names := func(n int) string { return strings.Repeat("x,", n) }
 
 	most := preflight(app, "GET", names(4096))
@@ -228,14 +233,14 @@ func TestDecideBoundsHeaderNames(t *testing.T) {
 	if d := p.Decide(&commas); d.Outcome != Allowed || d.AllowHeaders != "x-a" {
 		t.Errorf("a megabyte of commas: %s, %.40q echoed", d.Outcome, d.AllowHeaders)
 	}
-	listed := compile(t, Options{AllowOrigins: []string{app}, AllowHeaders: []string{"X"}})
+	listed := only(t, Options{AllowOrigins: []string{app}, AllowHeaders: []string{"X"}})
 	if d := listed.Decide(&more); d.Reason != HeaderNotAllowed {
 		t.Errorf("4097 bytes of a listed name: %s", d.Outcome)
 	}
 }
 
 func TestDecideDoesNotAllocate(t *testing.T) {
-	p := compile(t, Options{
+	p := only(t, Options{
 		AllowOrigins:       []string{app, "https://*.example.org", "http://localhost:*"},
 		AllowOriginsRegexp: []string{`https://pr-[0-9]+\.example\.com`},
 		AllowMethods:       []string{"PUT"}, AllowHeaders: []string{"X-One", "X-Two"},
@@ -266,7 +271,7 @@ func (r replacer) ReplaceAll(template, _ string) string { return r[template] }
 
 // An origin that is known per request only is compared exactly, and never widens.
 func TestDecidePlaceholder(t *testing.T) {
-	p := compile(t, Options{AllowOrigins: []string{"{http.vars.origin}"}})
+	p := only(t, Options{AllowOrigins: []string{"{http.vars.origin}"}})
 	for _, test := range []struct {
 		resolved, origin string
 		want             Outcome

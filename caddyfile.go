@@ -181,7 +181,11 @@ func (p *parser) block(options map[string]func(option string)) {
 		if read, ok := options[option]; ok {
 			read(option)
 		} else {
-			p.failf(p.name, "unknown option %q; did you mean %q?", option, nearest(option, slices.Sorted(maps.Keys(options))))
+			if _, ok := p.handlerOptions(new(Handler))[option]; ok || option == "policy" {
+				p.failf(p.name, "%s: it is an option of the whole directive; move it out of the policy block", option)
+			} else {
+				p.failf(p.name, "unknown option %q; did you mean %q?", option, nearest(option, slices.Sorted(maps.Keys(options))))
+			}
 			p.RemainingArgs()
 		}
 		// A block that the option does not have is passed over, so that the rest is still checked.
@@ -201,17 +205,19 @@ func (p *parser) source(option string, sources *[]json.RawMessage) {
 		p.failf(p.name, "%s: its source is missing; one of: %s", option, strings.Join(sourceNames(), ", "))
 		return
 	}
-	name, segment := p.Val(), p.NewFromNextSegment()
-	if !slices.Contains(sourceNames(), name) {
+	var source json.RawMessage // stays empty where it is wrong, and still counts as one
+	if name := p.Val(); slices.Contains(sourceNames(), name) {
+		module, err := caddyfile.UnmarshalModule(p.Dispenser, sourceNamespace+"."+name)
+		if err != nil {
+			p.problems = append(p.problems, problemAt{p.name, err}) // which says where
+		} else {
+			source = caddyconfig.JSONModuleObject(module, "source", name, nil)
+		}
+	} else {
 		p.failf(p.name, "%s: there is no source %q; did you mean %q?", option, name, nearest(name, sourceNames()))
-		return
+		p.NewFromNextSegment() // passes over what it takes
 	}
-	module, err := caddyfile.UnmarshalModule(segment, sourceNamespace+"."+name)
-	if err != nil {
-		p.problems = append(p.problems, problemAt{p.name, err}) // which says where
-		return
-	}
-	*sources = append(*sources, caddyconfig.JSONModuleObject(module, "source", name, nil))
+	*sources = append(*sources, source)
 }
 
 const sourceNamespace = "http.cors.origins"

@@ -8,10 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	caddycors "github.com/caddy-cors/caddy-cors"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
@@ -76,10 +74,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a risk that came with it":    {`{"allow_origins": ["{env.CORS_TEST_STAR}"], "allow_credentials": true}`, `insecure any_origin_with_credentials (from {env.CORS_TEST_STAR})`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			module := new(caddycors.Handler)
-			ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
-			defer cancel()
-			_, err := ctx.LoadModuleByID(string(module.CaddyModule().ID), json.RawMessage(test.handler))
+			err := load(t, test.handler)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got: %v\nwant it to say: %s", err, test.want)
 			}

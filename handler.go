@@ -44,6 +44,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		privateNetwork:        req.PrivateNetwork,
 		decision:              h.policies.Decide(&req),
 	}
+	h.observe(r, rw.preflight, &rw.decision)
+	if h.ReportOnly && !h.Debug {
+		return next.ServeHTTP(w, r)
+	}
 	if !h.ReportOnly {
 		if h.Upstream == upstreamPreserve && r.Context().Value(caddyhttp.ErrorCtxKey) != nil {
 			// Error routes start with the headers of the failed response, the CORS headers of its own policy among them.

@@ -1,6 +1,7 @@
 package caddycors
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/caddy-cors/caddy-cors/internal/policy"
@@ -12,6 +13,9 @@ const (
 	// maxDetail bounds what of a request is shown to others, in bytes.
 	maxDetail = 128
 )
+
+// observe shows the decision to those who run the server.
+func (h *Handler) observe(*http.Request, bool, *policy.Decision) {}
 
 // debugValue explains a decision as a Structured Field (RFC 9651): an Item whose token is the outcome.
 func debugValue(d *policy.Decision) string {

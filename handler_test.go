@@ -208,20 +208,22 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-// An OPTIONS request that is no preflight is a request like others.
-func TestOptionsThatIsNoPreflight(t *testing.T) {
-	url := livecaddy.Site(t, "cors "+app+"\nrespond options 200")
+// What lacks a part of a preflight is a request like others.
+func TestNoPreflight(t *testing.T) {
+	url := livecaddy.Site(t, "cors "+app+"\nrespond hello 200")
 	for name, test := range map[string]struct {
+		method string
 		header fields
 		want   []string
 	}{
-		"no method asked for": {fields{"Origin": app}, allowApp},
-		"no origin":           {fields{"Access-Control-Request-Method": "PUT"}, nil},
+		"no method asked for": {"OPTIONS", fields{"Origin": app}, allowApp},
+		"no origin":           {"OPTIONS", fields{"Access-Control-Request-Method": "PUT"}, nil},
+		"no OPTIONS":          {"GET", fields{"Origin": app, "Access-Control-Request-Method": "PUT"}, allowApp},
 	} {
 		t.Run(name, func(t *testing.T) {
-			res := send(t, http1(t), "OPTIONS", url, test.header)
+			res := send(t, http1(t), test.method, url, test.header)
 			res.want(t, 200, test.want, varyOrigin)
-			if res.body != "options" {
+			if res.body != "hello" {
 				t.Errorf("body %q", res.body)
 			}
 		})
@@ -725,7 +727,7 @@ func TestSeveral(t *testing.T) {
 			expose_headers X-Two
 		}
 		handle {
-			cors * {
+			cors https://three.test {
 				expose_headers X-Three
 				enforce
 			}
@@ -893,7 +895,7 @@ func TestWebSocket(t *testing.T) {
 	} {
 		t.Run(test.options+" "+test.origin, func(t *testing.T) {
 			url := "http://127.0.0.1:" + livecaddy.FreePort(t)
-			livecaddy.Start(t, strings.Replace(url, "127.0.0.1", "", 1)+" {\nbind 127.0.0.1\ncors "+app+" {\n"+test.options+"\n}\nreverse_proxy "+backend+"\n}")
+			livecaddy.Start(t, strings.Replace(url, "127.0.0.1", "", 1)+" {\ncors "+app+" {\n"+test.options+"\n}\nreverse_proxy "+backend+"\n}")
 			res := upgrade(t, url, test.origin)
 			if res.StatusCode != test.status {
 				t.Fatalf("status %d, want %d", res.StatusCode, test.status)
@@ -919,8 +921,9 @@ func TestProtocols(t *testing.T) {
 	port := livecaddy.FreePort(t)
 	url := "https://localhost:" + port
 	server := livecaddy.Start(t, fmt.Sprintf(`%s {
-		bind 127.0.0.1
-		tls internal
+		tls internal {
+			on_demand
+		}
 		cors %s {
 			allow_methods PUT
 			allow_credentials
@@ -939,7 +942,7 @@ func TestProtocols(t *testing.T) {
 	}`, url, app, upstreamThatIsDown(t), backend))
 
 	credentials := append([]string{"Access-Control-Allow-Credentials: true"}, allowApp...)
-	trusted := server.TLS("localhost:" + port)
+	trusted := server.TLS()
 	h2 := &http.Transport{TLSClientConfig: trusted.Clone(), ForceAttemptHTTP2: true}
 	h1 := &http.Transport{TLSClientConfig: trusted.Clone()}
 	h3 := &http3.Transport{TLSClientConfig: trusted}

@@ -190,8 +190,8 @@ func TestExtendedConnect(t *testing.T) {
 		return nil
 	}}
 	port := livecaddy.FreePort(t)
-	server := livecaddy.Start(t, "https://localhost:"+port+" {\nbind 127.0.0.1\ntls internal\ncors "+app+" {\nenforce\n}\ntest_handler\n}")
-	transport := &http3.Transport{TLSClientConfig: server.TLS("localhost:" + port)}
+	server := livecaddy.Start(t, "https://localhost:"+port+" {\ntls internal {\non_demand\n}\ncors "+app+" {\nenforce\n}\ntest_handler\n}")
+	transport := &http3.Transport{TLSClientConfig: server.TLS()}
 	t.Cleanup(func() { transport.Close() })
 	for origin, want := range map[string]int{app: 200, other: 403, "https://localhost:" + port: 200} {
 		t.Run(origin, func(t *testing.T) {

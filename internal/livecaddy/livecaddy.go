@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -52,7 +51,7 @@ func FreePort(t testing.TB) string {
 func Start(t testing.TB, caddyfile string, globalOptions ...string) *Server {
 	t.Helper()
 	s := newServer(t)
-	s.Load(s.adapt(caddyfile, globalOptions...))
+	s.Load(s.adapt(caddyfile, append(globalOptions, "default_bind 127.0.0.1")...))
 	t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
@@ -133,25 +132,9 @@ func (s *Server) Log() string {
 func (s *Server) logFile() string { return filepath.Join(s.dir, "caddy.log") }
 
 // TLS returns a client's configuration that trusts the certificates of this Caddy's own authority, as "tls internal"
-// issues them, once Caddy has one for each of these sites, which are "host:port" on the loopback interface.
-func (s *Server) TLS(sites ...string) *tls.Config {
+// issues them. With on_demand, a site has its certificate from the first handshake on.
+func (s *Server) TLS() *tls.Config {
 	s.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for _, site := range sites {
-		host, port, _ := net.SplitHostPort(site)
-		for {
-			// Caddy issues certificates in the background, and says of none of them when it is in use.
-			conn, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", port), &tls.Config{ServerName: host, InsecureSkipVerify: true})
-			if err == nil {
-				conn.Close()
-				break
-			}
-			if time.Now().After(deadline) {
-				s.t.Fatalf("no certificate for %s: %v", site, err)
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
-	}
 	root, err := os.ReadFile(filepath.Join(s.dir, "storage", "pki", "authorities", "local", "root.crt"))
 	if err != nil {
 		s.t.Fatal(err)

@@ -1,0 +1,87 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
+)
+
+// A network is all that a browser can reach: names as in production, on the ports of production, each of them mapped to
+// a listener on loopback. Loopback names of their own would not do: browsers exempt them from mixed content, and cookies
+// and sites do not tell their ports apart.
+type network struct {
+	addresses map[string]string // "api.example.com:443" to "127.0.0.1:41234"
+	tls       *tls.Config       // trusts the certificates of the https ones
+}
+
+// newNetwork maps origins such as https://api.example.com to the ports of a Caddy.
+func newNetwork(t *testing.T, server *livecaddy.Server, origins ...string) network {
+	t.Helper()
+	n := network{addresses: make(map[string]string), tls: server.TLS()}
+	for _, origin := range origins {
+		u, err := url.Parse(origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch u.Scheme {
+		case "https":
+			n.addresses[u.Host+":443"] = net.JoinHostPort("127.0.0.1", server.HTTPSPort)
+		case "http":
+			n.addresses[u.Host+":80"] = net.JoinHostPort("127.0.0.1", server.HTTPPort)
+		default:
+			t.Fatalf("%s is neither https nor http", origin)
+		}
+	}
+	return n
+}
+
+// dial connects to a name of the network, and to nothing else.
+func (n network) dial(ctx context.Context, _, name string) (net.Conn, error) {
+	address, ok := n.addresses[name]
+	if !ok {
+		return nil, fmt.Errorf("%s is not in the network", name)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", address)
+}
+
+// client is an HTTP client in the network, one that knows nothing of CORS.
+func (n network) client(t *testing.T) *http.Client {
+	transport := &http.Transport{DialContext: n.dial, TLSClientConfig: n.tls, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// certificates returns, by their names in the network, the chain that each TLS server shows, verified.
+func (n network) certificates(t *testing.T) map[string][]*x509.Certificate {
+	t.Helper()
+	chains := make(map[string][]*x509.Certificate)
+	for name := range n.addresses {
+		host, ok := strings.CutSuffix(name, ":443")
+		if !ok {
+			continue
+		}
+		conn, err := n.dial(t.Context(), "tcp", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := n.tls.Clone()
+		config.ServerName = host
+		secure := tls.Client(conn, config)
+		if err := secure.HandshakeContext(t.Context()); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		chains[name] = secure.ConnectionState().PeerCertificates
+		secure.Close()
+	}
+	return chains
+}

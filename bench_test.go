@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -64,7 +65,7 @@ func (c cost) serve(t testing.TB) func() {
 		t.Fatal(err)
 	}
 	handler := module.(caddyhttp.MiddlewareHandler)
-	request := &http.Request{Method: c.method, Host: "api.example.com", Header: c.header}
+	request := &http.Request{Method: c.method, Host: "api.example.com", URL: &url.URL{Path: "/"}, Header: c.header}
 	body := []byte("hello")
 	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		_, err := w.Write(body)

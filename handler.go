@@ -44,7 +44,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		privateNetwork:        req.PrivateNetwork,
 		decision:              h.policies.Decide(&req),
 	}
-	h.observe(r, rw.preflight, &rw.decision)
+	h.observe(r, &req, &rw.decision)
 	if h.ReportOnly && !h.Debug {
 		return next.ServeHTTP(w, r)
 	}

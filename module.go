@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-cors/caddy-cors/internal/policy"
+	_ "github.com/caddy-cors/caddy-cors/origins" // the sources that come with the module
 )
 
 func init() {
@@ -59,6 +60,8 @@ type Handler struct {
 	Debug bool `json:"debug,omitempty"`
 
 	policies      *policy.Policies
+	tallies       []tally // one for each policy
+	logger        *zap.Logger
 	vary          varyNames // of actual requests
 	varyPreflight varyNames
 }
@@ -167,7 +170,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return errors.Join(problems...)
 	}
 
+	h.logger = ctx.Logger()
 	h.policies = policy.NewPolicies(compiled...)
+	if err := h.provisionTallies(ctx, compiled); err != nil {
+		return err
+	}
 	if h.PreflightStatus == 0 {
 		h.PreflightStatus = defaultPreflightStatus
 	}

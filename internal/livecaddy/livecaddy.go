@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -27,7 +28,10 @@ type Server struct {
 	dir string // its storage and its log
 }
 
-// FreePort returns a port that nobody listens on, for TCP and for UDP.
+// given are the ports that FreePort has returned.
+var given sync.Map
+
+// FreePort returns a port that nobody listens on, for TCP and for UDP, and that it has not returned before.
 func FreePort(t testing.TB) string {
 	t.Helper()
 	for range 100 {
@@ -38,8 +42,11 @@ func FreePort(t testing.TB) string {
 		udp, err := net.ListenPacket("udp", tcp.Addr().String())
 		_, port, _ := net.SplitHostPort(tcp.Addr().String())
 		tcp.Close()
-		if err == nil {
-			udp.Close()
+		if err != nil {
+			continue
+		}
+		udp.Close()
+		if _, again := given.LoadOrStore(port, true); !again {
 			return port
 		}
 	}
@@ -117,6 +124,12 @@ func (s *Server) Load(config []byte) {
 	if err := caddy.Load(config, true); err != nil {
 		s.t.Fatalf("%v, in:\n%s", err, config)
 	}
+}
+
+// Reload replaces the sites and the global options.
+func (s *Server) Reload(caddyfile string, globalOptions ...string) {
+	s.t.Helper()
+	s.Load(s.adapt(caddyfile, globalOptions...))
 }
 
 // Log returns what Caddy has logged so far, a line of JSON an entry.

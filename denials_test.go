@@ -1,0 +1,242 @@
+package caddycors
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-cors/caddy-cors/internal/policy"
+)
+
+// denying returns a handler that denies all origins but one, and what it logs.
+func denying(t testing.TB) (*Handler, *observer.ObservedLogs) {
+	p, problems, _ := policy.Compile(policy.Options{Name: policy.DefaultName, AllowOrigins: []string{"https://app.example.com"}})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	core, logs := observer.New(zap.WarnLevel)
+	return &Handler{policies: policy.NewPolicies(p), tallies: []tally{{policy: p}}, logger: zap.New(core)}, logs
+}
+
+// deny adds a request of the origin to the list, as ServeHTTP does.
+func (l *denials) deny(h *Handler, origin string) {
+	r := &http.Request{Method: "GET", Host: "api.example.com", URL: &url.URL{Path: "/"}, Header: http.Header{"Origin": {origin}}}
+	asked := h.classify(r.WithContext(context.Background()))
+	d := h.policies.Decide(&asked)
+	l.add(denialOf{h, r, &asked, &d})
+}
+
+// counts returns the counts of the lines logged since the last call, by their origin; "" has the line for all that got
+// none of their own.
+func counts(t testing.TB, logs *observer.ObservedLogs) map[string]uint64 {
+	t.Helper()
+	lines := map[string]uint64{}
+	for _, entry := range logs.TakeAll() {
+		fields := entry.ContextMap()
+		origin, _ := fields["origin"].(string)
+		if _, twice := lines[origin]; twice {
+			t.Errorf("two lines for %q", origin)
+		}
+		lines[origin] = fields["count"].(uint64)
+	}
+	return lines
+}
+
+func wantCounts(t testing.TB, logs *observer.ObservedLogs, want map[string]uint64) {
+	t.Helper()
+	if got := counts(t, logs); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("lines %v, want %v", got, want)
+	}
+}
+
+// What is denied again and again gets a line the first time, and then one a minute with its count.
+func TestDenialsAreLoggedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l denials
+		h, logs := denying(t)
+		const a, b = "https://a.example.com", "https://b.example.com"
+
+		l.deny(h, a)
+		wantCounts(t, logs, map[string]uint64{a: 1})
+		for range 10 {
+			l.deny(h, a)
+			time.Sleep(time.Second)
+		}
+		l.deny(h, b)
+		wantCounts(t, logs, map[string]uint64{b: 1})
+		time.Sleep(49 * time.Second)
+		l.deny(h, a)
+		wantCounts(t, logs, nil)
+		time.Sleep(time.Second)
+		l.deny(h, a)
+		wantCounts(t, logs, map[string]uint64{a: 12})
+		time.Sleep(time.Hour)
+		l.deny(h, a)
+		wantCounts(t, logs, map[string]uint64{a: 1})
+
+		list, others := l.all()
+		if len(list) != 2 || list[0].Origin != a || list[0].Count != 14 || list[1].Count != 1 || others != 0 {
+			t.Errorf("the list is %+v, and %d others", list, others)
+		}
+		if got := list[0].LastSeen.Sub(list[0].FirstSeen); got != time.Hour+60*time.Second {
+			t.Errorf("from the first to the last: %v", got)
+		}
+	})
+}
+
+// A flood of distinct origins gets 256 lines a minute, and one for the count of all others. No denial is in two lines.
+func TestDenialsFloodIsLoggedBriefly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l denials
+		h, logs := denying(t)
+		total := uint64(0)
+		for minute := range 3 {
+			for i := range 10_000 {
+				l.deny(h, fmt.Sprintf("https://%d-%d.example.com", minute, i))
+			}
+			for i := range 10 { // repeats: of one with a line, and of one without
+				l.deny(h, fmt.Sprintf("https://%d-%d.example.com", minute, 9_999*(i%2)))
+			}
+			if n := logs.Len(); n != maxLogLines {
+				t.Errorf("%d lines at once, want %d", n, maxLogLines)
+			}
+			time.Sleep(logPeriod)
+			synctest.Wait()
+			got := counts(t, logs)
+			if len(got) != maxLogLines+1 || got[""] < 10_000-maxLogLines {
+				t.Errorf("minute %d: %d lines, the last for %d requests", minute, len(got), got[""])
+			}
+			for _, n := range got {
+				total += n
+			}
+		}
+		if total > 30_030 || total < 30_000 {
+			t.Errorf("the lines count %d requests, of 30030", total)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		wantCounts(t, logs, nil)
+	})
+}
+
+// What is denied often stays in the list when a flood comes, and the flood's place in it is bounded.
+func TestDenialsFloodLeavesTheFrequent(t *testing.T) {
+	var l denials
+	h, _ := denying(t)
+	for i := range 10 {
+		for range 3 {
+			l.deny(h, fmt.Sprintf("https://frequent-%d.example.com", i))
+		}
+	}
+	for i := range 10_000 {
+		l.deny(h, fmt.Sprintf("https://%d.example.com", i))
+	}
+	list, others := l.all()
+	if len(list) != maxDenials || others != 10_010-maxDenials {
+		t.Errorf("%d entries and %d others, want %d and %d", len(list), others, maxDenials, 10_010-maxDenials)
+	}
+	for i, d := range list[:10] {
+		if !strings.HasPrefix(d.Origin, "https://frequent-") || d.Count != 3 {
+			t.Errorf("place %d is of %s, %d times", i, d.Origin, d.Count)
+		}
+	}
+	l.clear()
+	if list, others := l.all(); len(list) != 0 || others != 0 {
+		t.Errorf("cleared, the list has %d entries and %d others", len(list), others)
+	}
+}
+
+// 200,000 requests with values of all sizes leave less than 2 MiB behind, and no more than 257 lines.
+func TestDenialsFloodIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l denials
+		h, logs := denying(t)
+		heap := func() uint64 {
+			var stats runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&stats)
+			return stats.HeapAlloc
+		}
+		before := heap()
+		for i := range 200_000 {
+			l.deny(h, fmt.Sprintf("https://%d.%s", i, strings.Repeat("x", i%5000)))
+		}
+		used := int64(heap()) - int64(before)
+		t.Logf("%d KiB for %d entries", used>>10, len(l.list))
+		if used > 2<<20 {
+			t.Errorf("%d bytes are in use", used)
+		}
+		for key, d := range l.list {
+			for _, text := range []string{key.origin, d.Origin, d.Host, d.Path, d.Method} {
+				if len(text) > maxDetail {
+					t.Errorf("%d bytes of a value are kept", len(text))
+				}
+			}
+			if len(d.Fix) > 1024 {
+				t.Errorf("%d bytes of a fix are kept", len(d.Fix))
+			}
+		}
+		time.Sleep(logPeriod)
+		synctest.Wait()
+		if n := logs.Len(); n != maxLogLines+1 {
+			t.Errorf("%d lines", n)
+		}
+		runtime.KeepAlive(&l)
+	})
+}
+
+// Denials, readers and clearers at once, for the race detector; and no denial is lost.
+func TestDenialsConcurrently(t *testing.T) {
+	var l denials
+	h, _ := denying(t)
+	const workers, each = 8, 2000
+	var wg sync.WaitGroup
+	for worker := range workers {
+		wg.Go(func() {
+			for i := range each {
+				l.deny(h, fmt.Sprintf("https://%d.example.com", (worker+i)%3000))
+				if i%100 == 0 {
+					l.all()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	list, total := l.all()
+	for _, d := range list {
+		total += d.Count
+	}
+	if total != workers*each {
+		t.Errorf("%d requests are counted, of %d", total, workers*each)
+	}
+	for range workers {
+		wg.Go(l.clear)
+		wg.Go(func() { l.deny(h, "https://a.example.com") })
+	}
+	wg.Wait()
+}
+
+// A configuration that decides otherwise shows at once, not with the next line.
+func TestDenialsFollowThePolicy(t *testing.T) {
+	var l denials
+	h, logs := denying(t)
+	l.deny(h, "https://a.example.com")
+	h.ReportOnly = true
+	l.deny(h, "https://a.example.com")
+	if list, _ := l.all(); len(list) != 1 || !list[0].ReportOnly || list[0].Count != 2 {
+		t.Errorf("the list is %+v", list)
+	}
+	if logs.Len() != 1 {
+		t.Errorf("%d lines", logs.Len())
+	}
+}

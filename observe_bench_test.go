@@ -1,0 +1,87 @@
+package caddycors
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// withVars is a request with the variables that Caddy's server gives to one, in a context as deep as its own.
+func withVars(r *http.Request) *http.Request {
+	ctx := context.WithValue(r.Context(), caddyhttp.VarsCtxKey, map[string]any{
+		caddyhttp.TrustedProxyVarKey: false, caddyhttp.ClientIPVarKey: "127.0.0.1",
+	})
+	for _, key := range []any{caddyhttp.ServerCtxKey, caddyhttp.OriginalRequestCtxKey, caddyhttp.ExtraLogFieldsCtxKey} {
+		ctx = context.WithValue(ctx, key, nil)
+	}
+	return r.WithContext(ctx)
+}
+
+// What an allowed request pays for being observed, by what is in use.
+func BenchmarkObserveAllowed(b *testing.B) {
+	h, _ := denying(b)
+	plain := &http.Request{Method: "GET", URL: &url.URL{Path: "/"}, Header: http.Header{"Origin": {"https://app.example.com"}}}
+	bench := func(name string, r *http.Request, c *counters) {
+		b.Run(name, func(b *testing.B) {
+			h.tallies[0].name, h.tallies[0].counters = "default", c
+			asked := h.classify(r)
+			d := h.policies.Decide(&asked)
+			b.ReportAllocs()
+			for b.Loop() {
+				h.observe(r, &asked, &d)
+			}
+		})
+	}
+	bench("nothing", plain, nil)
+	bench("metrics", plain, newCounters("benchmark", true))
+	bench("placeholders", withVars(plain), nil)
+	bench("metrics-and-placeholders", withVars(plain), newCounters("benchmark", true))
+}
+
+// What a denied request pays: one that is like others, and one of a flood that never repeats itself.
+func BenchmarkObserveDenied(b *testing.B) {
+	for name, distinct := range map[string]int{"repeats": 1, "flood": 1 << 20} {
+		b.Run(name, func(b *testing.B) {
+			var l denials
+			h, _ := denying(b)
+			r := &http.Request{Method: "GET", Host: "api.example.com", URL: &url.URL{Path: "/orders"}, Header: http.Header{"Origin": {""}}}
+			origins := make([]string, distinct)
+			for i := range origins {
+				origins[i] = fmt.Sprintf("https://%d.example.com", i)
+			}
+			asked := h.classify(r)
+			i := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				asked.Origin[0] = origins[i%distinct]
+				i++
+				d := h.policies.Decide(&asked)
+				l.add(denialOf{h, r, &asked, &d})
+			}
+			b.ReportMetric(float64(len(l.list)), "entries")
+		})
+	}
+}
+
+// Observing an allowed request allocates nothing, and a denial that repeats others neither.
+func TestObserveDoesNotAllocate(t *testing.T) {
+	h, _ := denying(t)
+	h.tallies[0].counters = newCounters("allocations", true)
+	for _, origin := range []string{"https://app.example.com", "https://other.example.com"} {
+		r := &http.Request{Method: "GET", URL: &url.URL{Path: "/"}, Header: http.Header{"Origin": {origin}}}
+		asked := h.classify(r)
+		d := h.policies.Decide(&asked)
+		if n := testing.AllocsPerRun(100, func() { h.observe(r, &asked, &d) }); n != 0 {
+			t.Errorf("%s: %v allocations", d.Outcome, n)
+		}
+		if r := withVars(r); d.Outcome == "allowed" {
+			if n := testing.AllocsPerRun(100, func() { h.observe(r, &asked, &d) }); n != 0 {
+				t.Errorf("%s, with variables: %v allocations", d.Outcome, n)
+			}
+		}
+	}
+}

@@ -1,0 +1,163 @@
+// Package origins has the guest modules of http.cors.origins: sources of origins that change without a reload, or are too
+// many for a file of configuration.
+package origins
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
+)
+
+func init() {
+	caddy.RegisterModule(new(File))
+}
+
+// File takes the origins that may call from a text file: one origin or pattern a line, `#` comments. The file is read
+// again when it changes.
+//
+// Replace it by renaming another file to its name. A file that is written in place is read once it has stayed the same
+// for half the interval, and its last line must end in a newline: so no half of a list is taken for the whole.
+//
+// A bad list is an error when the configuration is loaded. Later, the last good list stays, whatever happens to the file,
+// and the log says why. Bad is: a line that is no origin or pattern as browsers would write it; `*`, `null`, `https://*`
+// and patterns of a public suffix, which belong in the configuration; a list without an origin; a file that is gone,
+// cannot be read, or has more than 256 MiB.
+type File struct {
+	// The path of the file. It may hold placeholders that are known when the configuration is loaded.
+	Path string `json:"path,omitempty"`
+
+	// How soon a change of the file is live; at least 100ms. Default: 5s.
+	Interval caddy.Duration `json:"interval,omitempty"`
+
+	poller *poller
+	cancel context.CancelFunc
+}
+
+const defaultFileInterval = 5 * time.Second
+
+// CaddyModule returns the Caddy module information.
+func (*File) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.cors.origins.file",
+		New: func() caddy.Module { return new(File) },
+	}
+}
+
+// UnmarshalCaddyfile sets up the source from Caddyfile tokens. Syntax:
+//
+//	file <path> {
+//	    interval <duration>
+//	}
+func (f *File) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return unmarshal(d, "the path of a file, such as run/origins", &f.Path, nil, options{
+		"interval": durationOption(&f.Interval, checkInterval),
+	})
+}
+
+// Provision loads the list and starts to look for changes.
+func (f *File) Provision(ctx caddy.Context) error {
+	if err := provisionInterval(&f.Interval, defaultFileInterval); err != nil {
+		return err
+	}
+	path, err := resolve("path", f.Path)
+	if err != nil {
+		return err
+	}
+	f.poller = &poller{
+		text:       textFile(path),
+		name:       path,
+		wholeLines: true,
+		interval:   time.Duration(f.Interval),
+		logger:     ctx.Logger().With(zap.String("path", path)),
+	}
+	var running context.Context
+	running, f.cancel = context.WithCancel(ctx)
+	return f.poller.start(running)
+}
+
+// Cleanup stops looking for changes.
+func (f *File) Cleanup() error {
+	if f.cancel != nil {
+		f.cancel()
+	}
+	return nil
+}
+
+// AllowsOrigin reports whether the file has the origin, or a pattern of it.
+func (f *File) AllowsOrigin(_ context.Context, origin string) bool {
+	return f.poller.list.Load().allows(origin)
+}
+
+// A textFile is a file that holds a list.
+type textFile string
+
+func (path textFile) stat(context.Context) (stamp, error) {
+	info, err := os.Stat(string(path))
+	if err != nil {
+		return stamp{}, err
+	}
+	// To open a named pipe would wait for its writer.
+	if !info.Mode().IsRegular() {
+		return stamp{}, fmt.Errorf("%s is no regular file: %s", path, kind(info.Mode()))
+	}
+	return fileStamp(info), nil
+}
+
+func (path textFile) read(_ context.Context, version stamp) (string, error) {
+	if err := checkSize(string(path), version.size); err != nil {
+		return "", err
+	}
+	file, err := os.Open(string(path))
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	var content strings.Builder
+	content.Grow(int(version.size))
+	if _, err := io.Copy(&content, io.LimitReader(file, version.size+1)); err != nil {
+		return "", err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return "", err
+	}
+	if int64(content.Len()) != version.size || !fileStamp(info).same(version) {
+		return "", fmt.Errorf("%s: %w", path, errChanged)
+	}
+	return content.String(), nil
+}
+
+func fileStamp(info os.FileInfo) stamp {
+	return stamp{size: info.Size(), modified: info.ModTime(), file: info}
+}
+
+func kind(mode os.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "it is a directory"
+	case mode&os.ModeNamedPipe != 0:
+		return "it is a named pipe"
+	}
+	return "its mode is " + mode.String()
+}
+
+func checkSize(name string, size int64) error {
+	if size > maxText {
+		return fmt.Errorf("%s: %d bytes are no list of origins; at most %d", name, size, maxText)
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner     = (*File)(nil)
+	_ caddy.CleanerUpper    = (*File)(nil)
+	_ caddyfile.Unmarshaler = (*File)(nil)
+)

@@ -1,0 +1,132 @@
+package origins
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/caddy-cors/caddy-cors/internal/origin"
+)
+
+func TestParseList(t *testing.T) {
+	const a, b = "https://a.test", "https://b.test"
+	for name, test := range map[string]struct {
+		text            string
+		count           int
+		allowed, denied []string
+	}{
+		"one origin":                {"https://a.test\n", 1, []string{a}, []string{b, "http://a.test", "https://a.test:8443", "https://x.a.test"}},
+		"two origins":               {"https://a.test\nhttps://b.test\n", 2, []string{a, b}, nil},
+		"no newline at the end":     {"https://a.test\nhttps://b.test", 2, []string{a, b}, nil},
+		"CRLF":                      {"https://a.test\r\nhttps://b.test\r\n", 2, []string{a, b}, nil},
+		"a byte order mark":         {"\ufeffhttps://a.test\n", 1, []string{a}, nil},
+		"blanks around":             {"  https://a.test \t \n\t\n \r\n\thttps://b.test  \r\n", 2, []string{a, b}, nil},
+		"comments":                  {"# customers\n\nhttps://a.test # since May\nhttps://b.test\t#\n  # https://c.test\n#https://d.test", 2, []string{a, b}, []string{"https://c.test", "https://d.test"}},
+		"an origin twice":           {"https://a.test\nhttps://a.test\n", 2, []string{a}, []string{b}},
+		"subdomains":                {"https://*.a.test\n", 1, []string{"https://x.a.test", "https://x.y.a.test"}, []string{a, "https://xa.test", "http://x.a.test"}},
+		"any port":                  {"http://localhost:*\n", 1, []string{"http://localhost", "http://localhost:3000"}, []string{"https://localhost:3000"}},
+		"an origin and a pattern":   {"https://a.test\nhttps://*.b.test", 2, []string{a, "https://x.b.test"}, []string{b, "https://x.a.test"}},
+		"another scheme":            {"chrome-extension://abcdefgh", 1, []string{"chrome-extension://abcdefgh"}, nil},
+		"subdomains of all schemes": {"app://*.com\n", 1, []string{"app://x.com"}, []string{"https://x.com"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := parseList("list", test.text, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l.count != test.count {
+				t.Errorf("counts %d, want %d", l.count, test.count)
+			}
+			for _, origin := range test.allowed {
+				if !l.allows(origin) {
+					t.Errorf("denies %s", origin)
+				}
+			}
+			for _, origin := range append(test.denied, "", "*", "null", "nonsense") {
+				if l.allows(origin) {
+					t.Errorf("allows %q", origin)
+				}
+			}
+		})
+	}
+}
+
+func TestParseListRefuses(t *testing.T) {
+	lines := func(from, to int) (lines string) {
+		for i := from; i <= to; i++ {
+			lines += fmt.Sprintf("bad%d\n", i)
+		}
+		return lines
+	}
+	for name, test := range map[string]struct {
+		text       string
+		wholeLines bool
+		want       []string
+	}{
+		"an empty list":         {"", false, []string{`list: there is no origin in it; for a list that allows nobody, write "https://nobody.invalid"`}},
+		"blanks and comments":   {"\ufeff \r\n# none\n", false, []string{`list: there is no origin in it`}},
+		"NULs":                  {"\x00\x00\x00\x00", false, []string{`list:1: "\x00\x00\x00\x00" is not an origin`}},
+		"upper case":            {"https://a.test\n\nhttps://Example.com # here\n", false, []string{`list:3: "https://Example.com" is not written as browsers send it (the host in lower case); did you mean "https://example.com"?`}},
+		"a comment too near":    {"https://a.test# here\n", false, []string{`list:1: "https://a.test# here": write one origin a line`}},
+		"a fragment":            {"https://a.test#here\n", false, []string{`list:1: "https://a.test#here" is not written`, `did you mean "https://a.test"?`}},
+		"everyone":              {"https://a.test\n*\n", false, []string{`list:2: "*" is not for lists, which open nothing by accident: write it in the configuration`}},
+		"null":                  {"null\n", false, []string{`list:1: "null" is not for lists`}},
+		"any host":              {"https://*\n", false, []string{`list:1: "https://*" allows every host`, `write it in the configuration`}},
+		"any host and port":     {"http://*:*\n", false, []string{`list:1: "http://*:*" allows every host`}},
+		"a public suffix":       {"https://*.github.io\n", false, []string{`list:1: "https://*.github.io" allows every site of the public suffix github.io`}},
+		"two origins on a line": {"https://a.test https://b.test\n", false, []string{`list:1: "https://a.test https://b.test": write one origin a line`}},
+		"commas":                {"https://a.test,\n", false, []string{`list:1: "https://a.test,": write one origin a line`}},
+		"lone CR":               {"https://a.test\rhttps://b.test\n", false, []string{`list:1: `}},
+		"UTF-16":                {"\xff\xfeh\x00t\x00", false, []string{`list: it is written in UTF-16; save it as UTF-8`}},
+		"a very long line":      {"https://a.test\n" + strings.Repeat("a", 1<<20), false, []string{`list:2: "` + strings.Repeat("a", 64) + `"... goes on for 1048576 bytes`}},
+		"two bad lines":         {"bad1\nhttps://a.test\nbad2\n", false, []string{"list:1: \"bad1\"", "\nlist:3: \"bad2\""}},
+		"ten bad lines":         {lines(1, 10), false, []string{"\nlist:10: \"bad10\""}},
+		"more bad lines":        {lines(1, 1000), false, []string{"\nlist:10: \"bad10\"", "\nlist: and 990 more bad lines"}},
+		"a line without an end": {"https://a.test\nhttps://app.example.co", true, []string{`list:2: the last line has no end, so the file may be cut off there; end it with a newline`}},
+		"blanks without an end": {"https://a.test\n ", true, []string{`list:2: the last line has no end`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parseList("list", test.text, test.wholeLines)
+			if err == nil {
+				t.Fatal("it is accepted")
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("got:\n%v\nwant it to say:\n%s", err, want)
+				}
+			}
+			if n := strings.Count(err.Error(), "\n"); n > maxProblems || len(err.Error()) > 10_000 {
+				t.Errorf("%d lines, %d bytes", n, len(err.Error()))
+			}
+			if name == "ten bad lines" && strings.Contains(err.Error(), "more") {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A list costs no more than a few allocations for its map, whatever the number of lines.
+func TestLinesShareTheText(t *testing.T) {
+	text := strings.Repeat("https://a.test\n", 10_000)
+	if n := testing.AllocsPerRun(10, func() { _, _ = parseList("list", text, true) }); n > 20 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// Whatever a list holds, it allows only what is an origin.
+func FuzzParseList(f *testing.F) {
+	f.Add("https://a.test\n# x\nhttps://*.b.test\r\n", "https://x.b.test")
+	f.Add("\ufeffhttps://a.test:* #", "https://a.test:1")
+	f.Fuzz(func(t *testing.T, text, asked string) {
+		l, err := parseList("list", text, false)
+		if err != nil {
+			return
+		}
+		if _, ok := origin.Parse(asked); l.allows(asked) && !ok {
+			t.Errorf("allows %q", asked)
+		}
+		if l.allows("https://nobody-wrote-this.invalid") && !strings.Contains(text, "nobody-wrote-this") && !strings.Contains(text, "*.invalid") {
+			t.Errorf("%q allows everyone", text)
+		}
+	})
+}

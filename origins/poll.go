@@ -1,0 +1,221 @@
+package origins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+)
+
+const (
+	minInterval = 100 * time.Millisecond
+
+	// patience is how long a look at a text may take. It is long enough for the longest list over a slow network.
+	patience = 30 * time.Second
+
+	// restless is the number of looks in a row that may find another version each.
+	restless = 20
+)
+
+// errChanged is that a text was changed while it was read.
+var errChanged = errors.New("it was changed while it was read; load it again")
+
+// A text is where a list stands: a file or a key of a storage.
+type text interface {
+	// stat returns the stamp of the version that is there now.
+	stat(ctx context.Context) (stamp, error)
+
+	// read returns the text of the version with this stamp. The error is errChanged if it is gone by now.
+	read(ctx context.Context, version stamp) (string, error)
+}
+
+// A stamp tells a version of a text from others without reading it.
+type stamp struct {
+	size     int64
+	modified time.Time   // zero if that cannot be told
+	file     os.FileInfo // nil for what is no file
+}
+
+func (s stamp) known() bool { return !s.modified.IsZero() }
+
+func (s stamp) same(other stamp) bool {
+	return s.known() && s.size == other.size && s.modified.Equal(other.modified) &&
+		(s.file == nil || other.file == nil || os.SameFile(s.file, other.file))
+}
+
+// A poller keeps the list of a text. It looks at the text twice an interval, and reads a version once two looks have
+// found it the same. So what is half-written is left alone, a change is live within the interval, and no second change
+// hides behind the coarse clock of a file system: the first read of a version is never in the moment it was written.
+//
+// Whatever fails, the last good list stays.
+type poller struct {
+	text       text
+	name       string // of the text, for errors about its lines
+	wholeLines bool   // see parseList
+	interval   time.Duration
+	logger     *zap.Logger
+
+	list atomic.Pointer[originList] // replaced in one step; requests never wait for it
+
+	seen    *stamp // what the last look found; nil if it failed
+	settled bool   // whether that version has been read
+	changes int    // how many looks in a row found another version
+	problem error  // what is wrong now
+	fault   fault
+}
+
+// start loads the list and keeps it until the context is done.
+func (p *poller) start(ctx context.Context) error {
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	go p.run(ctx)
+	return nil
+}
+
+func (p *poller) load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	version, err := p.text.stat(ctx)
+	if err != nil {
+		return err
+	}
+	content, err := p.text.read(ctx, version)
+	if err != nil {
+		return err
+	}
+	// The version is not settled: it may have been half-written, or changed in the moment it was read.
+	p.seen = &version
+	return p.take(content)
+}
+
+func (p *poller) run(ctx context.Context) {
+	ticker := time.NewTicker(p.interval / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		p.lookInTime(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case p.problem != nil:
+			p.report(p.problem)
+		default:
+			p.fault.over(p.logger, "the list of origins is good again")
+		}
+	}
+}
+
+func (p *poller) report(err error) {
+	p.fault.is(p.logger, "the list of origins cannot be used; the last good one stays", err)
+}
+
+// lookInTime reports a look that takes too long while it does: a file system or a storage that hangs may never return.
+func (p *poller) lookInTime(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	late := fmt.Errorf("%s: no answer within %v", p.name, patience)
+	isLate := func() bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
+	stop := context.AfterFunc(ctx, func() {
+		if isLate() {
+			p.report(late)
+		}
+	})
+	defer stop()
+	p.look(ctx)
+	if isLate() {
+		p.problem, p.settled = late, false
+	}
+}
+
+// look takes one look at the text.
+func (p *poller) look(ctx context.Context) {
+	now, err := p.text.stat(ctx)
+	if err != nil {
+		if p.seen == nil { // once is how it looks while a file is being replaced
+			p.problem = err
+		}
+		p.seen = nil
+		return
+	}
+	same := p.seen != nil && now.same(*p.seen)
+	p.seen = &now
+	if same {
+		p.changes = 0
+	} else if now.known() {
+		p.settled = false
+		if p.changes++; p.changes >= restless {
+			p.problem = fmt.Errorf("%s: it is never the same for %v, and might be half-written whenever it is read; change it less often", p.name, p.interval/2)
+		}
+		return
+	}
+	if p.settled {
+		return
+	}
+	content, err := p.text.read(ctx, now)
+	if errors.Is(err, errChanged) {
+		return
+	}
+	if err == nil {
+		p.settled = now.known()
+		err = p.take(content)
+	}
+	p.problem = err
+}
+
+// take replaces the list by the one of a text.
+func (p *poller) take(content string) error {
+	current := p.list.Load()
+	if current != nil && current.text == content {
+		return nil
+	}
+	begin := time.Now()
+	next, err := parseList(p.name, content, p.wholeLines)
+	if err != nil {
+		return err
+	}
+	p.list.Store(next)
+	if current != nil {
+		p.logger.Info("the list of origins was replaced", zap.Int("origins", next.count), zap.Duration("took", time.Since(begin)))
+	}
+	return nil
+}
+
+// provisionInterval sets the default of an interval that is not given, and checks one that is.
+func provisionInterval(interval *caddy.Duration, standard time.Duration) error {
+	if *interval == 0 {
+		*interval = caddy.Duration(standard)
+	}
+	if err := checkInterval(time.Duration(*interval)); err != nil {
+		return fmt.Errorf("interval: %w", err)
+	}
+	return nil
+}
+
+func checkInterval(interval time.Duration) error {
+	if interval < minInterval {
+		return fmt.Errorf("%v is too short; at least %v", interval, minInterval)
+	}
+	return nil
+}
+
+// resolve replaces the placeholders of a value. All of them must be known when the configuration is loaded.
+func resolve(option, value string) (string, error) {
+	resolved, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
+	if err != nil {
+		return "", fmt.Errorf("%s: %q: %w", option, value, err)
+	}
+	if resolved == "" {
+		return "", fmt.Errorf("%s: it is missing", option)
+	}
+	return resolved, nil
+}

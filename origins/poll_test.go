@@ -1,0 +1,583 @@
+package origins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+const (
+	originA, originB = "https://a.test", "https://b.test"
+
+	interval = 4 * time.Second
+)
+
+// A polled is a poller under test. Its clock is that of the test's bubble, so nothing waits for it.
+type polled struct {
+	*poller
+	t    *testing.T
+	logs *observer.ObservedLogs
+}
+
+func poll(t *testing.T, text text, wholeLines bool) polled {
+	t.Helper()
+	core, logs := observer.New(zapcore.DebugLevel)
+	p := &poller{text: text, name: "list", wholeLines: wholeLines, interval: interval, logger: zap.New(core)}
+	if err := p.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return polled{p, t, logs}
+}
+
+// after lets some time pass, and ends when the poller has nothing left to do.
+func (p polled) after(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// allows checks that the list allows these origins, and of a.test and b.test no other.
+func (p polled) allows(origins ...string) {
+	p.t.Helper()
+	want := strings.Join(origins, " ")
+	var got []string
+	for _, origin := range []string{originA, originB} {
+		if p.list.Load().allows(origin) {
+			got = append(got, origin)
+		}
+	}
+	if strings.Join(got, " ") != want {
+		p.t.Errorf("allows %v, want %v", got, origins)
+	}
+}
+
+// logged checks what was logged since the last time: for each entry its level and a part of what it says.
+func (p polled) logged(want ...string) {
+	p.t.Helper()
+	entries := p.logs.TakeAll()
+	var got []string
+	for _, entry := range entries {
+		got = append(got, fmt.Sprint(entry.Level, " ", entry.Message, " ", entry.ContextMap()))
+	}
+	if len(got) != len(want) {
+		p.t.Errorf("logged:\n%s\nwant %d: %q", strings.Join(got, "\n"), len(want), want)
+		return
+	}
+	for i := range got {
+		level, part, _ := strings.Cut(want[i], " ")
+		if !strings.HasPrefix(got[i], level) || !strings.Contains(got[i], part) {
+			p.t.Errorf("logged: %s\nwant: %s", got[i], want[i])
+		}
+	}
+}
+
+const replaced, good = "info the list of origins was replaced", "info the list of origins is good again"
+
+// A testFile is a file with a list. Its times of modification are a minute apart: the clock of the test is faster than
+// that of the file system.
+type testFile struct {
+	t        *testing.T
+	path     string
+	modified time.Time
+}
+
+func newTestFile(t *testing.T, content string) *testFile {
+	f := &testFile{t: t, path: filepath.Join(t.TempDir(), "list"), modified: time.Now()}
+	f.write(content)
+	return f
+}
+
+func (f *testFile) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// write writes the file in place.
+func (f *testFile) write(content string) {
+	f.t.Helper()
+	f.must(os.WriteFile(f.path, []byte(content), 0o600))
+	f.touch()
+}
+
+func (f *testFile) touch() {
+	f.t.Helper()
+	f.modified = f.modified.Add(time.Minute)
+	f.must(os.Chtimes(f.path, f.modified, f.modified))
+}
+
+// rename puts another file in the place of this one.
+func (f *testFile) rename(content string) {
+	f.t.Helper()
+	next := &testFile{f.t, f.path + ".next", f.modified}
+	next.write(content)
+	f.modified = next.modified
+	f.must(os.Rename(next.path, f.path))
+}
+
+func TestChangeIsLiveWithinTheInterval(t *testing.T) {
+	for name, change := range map[string]func(*testFile){
+		"renamed":          func(f *testFile) { f.rename("https://b.test\n") },
+		"written in place": func(f *testFile) { f.write("https://b.test\n") },
+		"of an older time": func(f *testFile) { f.modified = f.modified.Add(-time.Hour); f.rename("https://b.test\n") },
+		"of the same time": func(f *testFile) { f.modified = f.modified.Add(-time.Minute); f.rename("https://b.test\n") },
+		"renamed, with wildcards": func(f *testFile) {
+			f.rename("https://b.test:*\n")
+		},
+		"a link": func(f *testFile) {
+			f.rename("https://b.test\n")
+			f.must(os.Rename(f.path, f.path+".target"))
+			f.must(os.Symlink(f.path+".target", f.path))
+		},
+	} {
+		for _, offset := range []time.Duration{0, interval/2 - 1, interval / 2, interval - 1} {
+			t.Run(fmt.Sprint(name, "/", offset), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newTestFile(t, "https://a.test\n")
+					p := poll(t, textFile(f.path), true)
+					p.after(offset)
+					p.allows(originA)
+					change(f)
+					p.after(interval)
+					p.allows(originB)
+					p.logged(replaced)
+					p.after(time.Hour)
+					p.logged()
+				})
+			})
+		}
+	}
+}
+
+// The version that is loaded is read a second time: it may have changed in the very moment it was read, without another
+// time of modification.
+func TestChangeInTheMomentOfTheLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFile(t, "https://a.test\n")
+		p := poll(t, textFile(f.path), true)
+		f.modified = f.modified.Add(-time.Minute)
+		f.write("https://b.test\n")
+		p.after(interval)
+		p.allows(originB)
+		p.logged(replaced)
+	})
+}
+
+func TestUnchangedFileIsNotReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFile(t, "https://a.test\n")
+		text := &slowText{text: textFile(f.path)}
+		p := poll(t, text, true)
+		p.after(time.Hour)
+		if n := text.reads.Load(); n != 2 {
+			t.Errorf("%d reads", n)
+		}
+		list := p.list.Load()
+		f.touch()
+		p.after(time.Hour)
+		if n := text.reads.Load(); n != 3 || p.list.Load() != list {
+			t.Errorf("%d reads; the same text made another list: %v", n, p.list.Load() != list)
+		}
+		p.logged()
+	})
+}
+
+// A file that is written in place, a piece at a time, is not taken before it is whole.
+func TestHalfWrittenFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFile(t, "https://a.test\n")
+		p := poll(t, textFile(f.path), true)
+		for _, content := range []string{"", "https://b.te", "https://b.test\n", "https://b.test\nhttps", "https://b.test\nhttps://a.test.co", "https://b.test\nhttps://a.test.com\n"} {
+			f.write(content)
+			p.after(interval/2 - 1)
+			p.allows(originA)
+		}
+		p.after(interval)
+		p.allows(originB)
+		p.logged(replaced)
+	})
+}
+
+// A writer that never came to the end leaves a list that is not taken, though what there is of it reads well.
+func TestFileThatWasNotWrittenToTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFile(t, "https://a.test\n")
+		p := poll(t, textFile(f.path), true)
+		f.write("https://b.test\nhttps://app.example.co")
+		p.after(interval)
+		p.allows(originA)
+		p.logged("error list:2: the last line has no end, so the file may be cut off there; end it with a newline")
+	})
+}
+
+// A version that is gone when it is read, or changes meanwhile, is not taken for another one.
+func TestFileThatChangesWhileItIsRead(t *testing.T) {
+	for name, change := range map[string]func(*testFile){
+		"longer":           func(f *testFile) { f.write("https://a.test\nhttps://b.test\n") },
+		"shorter":          func(f *testFile) { f.write("\n") },
+		"at the same size": func(f *testFile) { f.write("https://b.test\n") },
+		"replaced":         func(f *testFile) { f.modified = f.modified.Add(-time.Minute); f.rename("https://b.test\n") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newTestFile(t, "https://a.test\n")
+			text := textFile(f.path)
+			version, err := text.stat(t.Context())
+			f.must(err)
+			change(f)
+			if content, err := text.read(t.Context(), version); !errors.Is(err, errChanged) {
+				t.Errorf("reads %q, %v", content, err)
+			}
+		})
+	}
+}
+
+// Some file systems tell a wrong size; what that leaves of a list is no list.
+func TestFileOfAWrongSize(t *testing.T) {
+	text := textFile("/proc/version")
+	version, err := text.stat(t.Context())
+	if err != nil || version.size != 0 {
+		t.Skip("no such file system here")
+	}
+	if content, err := text.read(t.Context(), version); !errors.Is(err, errChanged) {
+		t.Errorf("reads %q, %v", content, err)
+	}
+}
+
+// What is too large is not even loaded where its size is told, and fills no memory for long where it is not.
+func TestStoredTextThatIsTooLarge(t *testing.T) {
+	f := newTestFile(t, "https://a.test\n")
+	f.must(os.Truncate(f.path, maxText+1))
+	storage := &hangingStorage{Storage: &certmagic.FileStorage{Path: filepath.Dir(f.path)}}
+	storage.hangs.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, test := range []struct {
+		text    storedText
+		version stamp
+	}{
+		{storedText{storage, "list"}, stamp{size: maxText + 1}},
+		{storedText{storage.Storage, "list"}, stamp{}},
+	} {
+		if _, err := test.text.read(ctx, test.version); err == nil || !strings.Contains(err.Error(), "at most 268435456") {
+			t.Error(err)
+		}
+	}
+}
+
+// A file that somebody writes all the time is not taken, and the log says so.
+func TestFileThatIsNeverTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFile(t, "https://a.test\n")
+		p := poll(t, textFile(f.path), true)
+		for range restless {
+			f.write("https://b.test\n")
+			p.after(interval / 2)
+			p.allows(originA)
+		}
+		p.logged("error list: it is never the same for 2s, and might be half-written whenever it is read; change it less often")
+		p.after(interval)
+		p.allows(originB)
+		p.logged(replaced, good)
+	})
+}
+
+// While a file is being replaced there may be none for a moment.
+func TestFileThatIsGoneForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFile(t, "https://a.test\n")
+		p := poll(t, textFile(f.path), true)
+		p.after(interval)
+		f.must(os.Remove(f.path))
+		p.after(interval / 2)
+		f.write("https://b.test\n")
+		p.after(interval)
+		p.allows(originB)
+		p.logged(replaced)
+	})
+}
+
+// Every fault: the last good list stays, one error a minute says why, and what is good again is taken again.
+func TestFaults(t *testing.T) {
+	type fault struct {
+		make func(dir string) error
+		want string
+	}
+	write := func(content string) func(string) error {
+		return func(path string) error { return os.WriteFile(path, []byte(content), 0o600) }
+	}
+	replace := func(by func(path string) error) func(string) error {
+		return func(path string) error { return errors.Join(os.RemoveAll(path), by(path)) }
+	}
+	mkdir := func(path string) error { return os.Mkdir(path, 0o700) }
+	faults := func(t *testing.T, faults map[string]fault, path string, broken string, text text, wholeLines bool) {
+		for name, fault := range faults {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := &testFile{t, path, time.Now()}
+					f.must(os.MkdirAll(filepath.Dir(path), 0o700))
+					f.write("https://a.test\n")
+					p := poll(t, text, wholeLines)
+					p.after(interval)
+
+					f.must(fault.make(broken))
+					p.after(interval)
+					p.allows(originA)
+					p.logged("error " + fault.want)
+					p.after(time.Minute)
+					p.logged("error " + fault.want)
+					p.after(10 * time.Minute)
+					p.allows(originA)
+					p.logged(strings.Split(strings.Repeat("error \n", 10)+"error "+fault.want, "\n")[1:]...)
+
+					f.must(os.RemoveAll(broken))
+					f.must(os.MkdirAll(filepath.Dir(path), 0o700))
+					f.write("https://b.test\n")
+					p.after(interval)
+					p.allows(originB)
+					p.logged(replaced, good)
+
+					// One that is over within the minute of an error is not logged, nor is its end.
+					f.must(fault.make(broken))
+					p.after(interval)
+					f.must(os.RemoveAll(broken))
+					f.must(os.MkdirAll(filepath.Dir(path), 0o700))
+					f.write("https://b.test\n")
+					p.after(interval)
+					for _, entry := range p.logs.TakeAll() {
+						if entry.Level == zap.ErrorLevel {
+							t.Errorf("a second error within a minute: %v", entry.ContextMap())
+						}
+					}
+					p.after(10 * time.Minute)
+					p.logged()
+					p.allows(originB)
+				})
+			})
+		}
+	}
+	lists := map[string]fault{
+		"a bad line":       {write("https://b.test\nhttps://Example.com\n"), `list:2: "https://Example.com" is not written as browsers send it`},
+		"everyone":         {write("*\n"), `list:1: "*" is not for lists`},
+		"empty":            {write(""), `list: there is no origin in it`},
+		"a commented list": {write("#https://b.test\n"), `list: there is no origin in it`},
+		"binary":           {write("\x7fELF\x02\x01\x01\x00"), `list:1: "\x7fELF`},
+		"too large":        {func(path string) error { return os.Truncate(path, maxText+1) }, "268435457 bytes are no list of origins; at most 268435456"},
+		"gone":             {os.Remove, "no such file or directory"},
+		"a directory":      {replace(mkdir), "is "},
+		"a broken link":    {replace(func(path string) error { return os.Symlink("nowhere", path) }), "no such file or directory"},
+		"a circle of links": {replace(func(path string) error { return os.Symlink(path, path) }),
+			"too many levels of symbolic links"},
+	}
+	t.Run("file", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "list")
+		faults(t, lists, path, path, textFile(path), true)
+		faults(t, map[string]fault{
+			"a cut line":   {write("https://b.test\nhttps://app.example.co"), "the last line has no end"},
+			"a named pipe": {replace(func(path string) error { return syscall.Mkfifo(path, 0o600) }), "is no regular file: it is a named pipe"},
+		}, path, path, textFile(path), true)
+		dir := filepath.Join(t.TempDir(), "run")
+		path = filepath.Join(dir, "list")
+		faults(t, map[string]fault{
+			"a file for its directory": {replace(write("")), "not a directory"},
+			"no directory":             {os.RemoveAll, "no such file or directory"},
+		}, path, dir, textFile(path), true)
+	})
+	t.Run("storage", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "storage")
+		path := filepath.Join(dir, "cors", "origins")
+		text := storedText{&certmagic.FileStorage{Path: dir}, "cors/origins"}
+		faults(t, lists, path, path, text, false)
+		faults(t, map[string]fault{
+			"down": {os.RemoveAll, "key cors/origins: stat " + path + ": no such file or directory"},
+			"lost": {replace(write("")), "key cors/origins: stat " + path + ": not a directory"},
+		}, path, dir, text, false)
+	})
+}
+
+// A slowText hangs while slow is set.
+type slowText struct {
+	text
+	reads atomic.Int32
+	slow  atomic.Pointer[chan struct{}]
+}
+
+func (s *slowText) read(ctx context.Context, version stamp) (string, error) {
+	s.reads.Add(1)
+	return s.text.read(ctx, version)
+}
+
+func (s *slowText) stat(ctx context.Context) (stamp, error) {
+	if slow := s.slow.Load(); slow != nil {
+		<-*slow
+	}
+	return s.text.stat(ctx)
+}
+
+// What comes too late is taken nevertheless, and the fault is over when nothing is late any more.
+func TestTextThatIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFile(t, "https://a.test\n")
+		text := &lateText{text: textFile(f.path)}
+		p := poll(t, text, true)
+		p.after(interval)
+		f.write("https://b.test\n")
+		text.late.Store(true)
+		p.after(interval + patience + time.Second)
+		p.allows(originB)
+		p.logged("error list: no answer within 30s", replaced)
+		text.late.Store(false)
+		p.after(patience + interval)
+		p.logged(good)
+	})
+}
+
+// A lateText takes its time to be read, whatever its context says, while late is set.
+type lateText struct {
+	text
+	late atomic.Bool
+}
+
+func (s *lateText) read(ctx context.Context, version stamp) (string, error) {
+	if s.late.Load() {
+		time.Sleep(patience + time.Second)
+	}
+	return s.text.read(ctx, version)
+}
+
+// A text that hangs, whatever its context says, is a fault too.
+func TestTextThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFile(t, "https://a.test\n")
+		text := &slowText{text: textFile(f.path)}
+		p := poll(t, text, true)
+		p.after(interval/2 + 1)
+		slow := make(chan struct{})
+		text.slow.Store(&slow)
+		f.write("https://b.test\n")
+		p.after(interval/2 + patience)
+		p.allows(originA)
+		p.logged("error list: no answer within 30s")
+		text.slow.Store(nil)
+		close(slow)
+		p.after(interval)
+		p.allows(originB)
+		p.logged(replaced, good)
+	})
+}
+
+// A hangingStorage hangs as long as its callers are patient.
+type hangingStorage struct {
+	certmagic.Storage
+	hangs atomic.Bool
+}
+
+func (s *hangingStorage) Load(ctx context.Context, key string) ([]byte, error) {
+	if s.hangs.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.Storage.Load(ctx, key)
+}
+
+// A forgetfulStorage cannot tell when a value was stored, nor how large it is.
+type forgetfulStorage struct{ certmagic.Storage }
+
+func (forgetfulStorage) Stat(_ context.Context, key string) (certmagic.KeyInfo, error) {
+	return certmagic.KeyInfo{Key: key, IsTerminal: true}, nil
+}
+
+func TestStorageThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFile(t, "https://a.test\n")
+		storage := &hangingStorage{Storage: &certmagic.FileStorage{Path: filepath.Dir(f.path)}}
+		p := poll(t, storedText{storage, "list"}, false)
+		p.after(interval)
+		storage.hangs.Store(true)
+		f.write("https://b.test\n")
+		p.after(interval + patience)
+		p.allows(originA)
+		p.logged("error list: no answer within 30s")
+		p.after(time.Minute)
+		p.logged("error list: no answer within 30s")
+		storage.hangs.Store(false)
+		p.after(patience + interval)
+		p.allows(originB)
+		p.logged(replaced, good)
+	})
+}
+
+func TestStorageThatCannotTellVersions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFile(t, "https://a.test\n")
+		p := poll(t, storedText{forgetfulStorage{&certmagic.FileStorage{Path: filepath.Dir(f.path)}}, "list"}, false)
+		p.after(time.Minute)
+		p.allows(originA)
+		p.logged()
+		f.write("https://b.test")
+		p.after(interval)
+		p.allows(originB)
+		p.logged(replaced)
+		f.write("")
+		p.after(interval)
+		p.allows(originB)
+		p.logged("error list: there is no origin in it")
+		f.write("https://a.test")
+		p.after(interval)
+		p.allows(originA)
+		p.logged(replaced, good)
+	})
+}
+
+// Requests see one list or the other, never a part of one, and wait for none.
+func TestReplacementIsOneStep(t *testing.T) {
+	lists := map[string]string{}
+	for _, name := range []string{"a", "b"} {
+		var text strings.Builder
+		for i := range 1000 {
+			fmt.Fprintf(&text, "https://%s%d.test\n", name, i)
+		}
+		lists[name] = text.String()
+	}
+	p := &poller{name: "list", logger: zap.NewNop()}
+	if err := p.take(lists["a"]); err != nil {
+		t.Fatal(err)
+	}
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			l := p.list.Load()
+			if l.allows("https://a0.test") != l.allows("https://a999.test") || l.allows("https://a0.test") == l.allows("https://b999.test") {
+				t.Error("half a list")
+				return
+			}
+		}
+	}()
+	for range 50 {
+		for _, text := range lists {
+			if err := p.take(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	close(done)
+	<-stopped
+}

@@ -1,0 +1,120 @@
+package origins
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+)
+
+func init() {
+	caddy.RegisterModule(new(Storage))
+}
+
+// Storage takes the origins that may call from a key of Caddy's configured storage (files, Redis, Consul, S3, ...): one
+// list for all servers that share the storage. The text of the key is the same as that of a file of origins: one origin
+// or pattern a line, `#` comments. It is read again when it changes.
+//
+// A bad list is an error when the configuration is loaded. Later, the last good list stays, whatever happens to the key
+// or the storage, and the log says why. Bad is what is bad in a file of origins, but for a last line without a newline:
+// the value of a key is stored whole or not at all.
+type Storage struct {
+	// The key, such as `cors/origins`. It may hold placeholders that are known when the configuration is loaded.
+	Key string `json:"key,omitempty"`
+
+	// How soon a change of the list is live; at least 100ms. Default: 10s.
+	Interval caddy.Duration `json:"interval,omitempty"`
+
+	poller *poller
+	cancel context.CancelFunc
+}
+
+const defaultStorageInterval = 10 * time.Second
+
+// CaddyModule returns the Caddy module information.
+func (*Storage) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.cors.origins.storage",
+		New: func() caddy.Module { return new(Storage) },
+	}
+}
+
+// UnmarshalCaddyfile sets up the source from Caddyfile tokens. Syntax:
+//
+//	storage <key> {
+//	    interval <duration>
+//	}
+func (s *Storage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return unmarshal(d, "the key of the list, such as cors/origins", &s.Key, nil, options{
+		"interval": durationOption(&s.Interval, checkInterval),
+	})
+}
+
+// Provision loads the list and starts to look for changes.
+func (s *Storage) Provision(ctx caddy.Context) error {
+	if err := provisionInterval(&s.Interval, defaultStorageInterval); err != nil {
+		return err
+	}
+	key, err := resolve("key", s.Key)
+	if err != nil {
+		return err
+	}
+	s.poller = &poller{
+		text:     storedText{ctx.Storage(), key},
+		name:     key,
+		interval: time.Duration(s.Interval),
+		logger:   ctx.Logger().With(zap.String("key", key)),
+	}
+	var running context.Context
+	running, s.cancel = context.WithCancel(ctx)
+	return s.poller.start(running)
+}
+
+// Cleanup stops looking for changes.
+func (s *Storage) Cleanup() error {
+	if s.cancel != nil {
+		s.cancel()
+	}
+	return nil
+}
+
+// AllowsOrigin reports whether the list has the origin, or a pattern of it.
+func (s *Storage) AllowsOrigin(_ context.Context, origin string) bool {
+	return s.poller.list.Load().allows(origin)
+}
+
+// A storedText is a key of a storage whose value is a list.
+type storedText struct {
+	storage certmagic.Storage
+	key     string
+}
+
+func (t storedText) stat(ctx context.Context) (stamp, error) {
+	info, err := t.storage.Stat(ctx, t.key)
+	if err != nil {
+		return stamp{}, fmt.Errorf("key %s: %w", t.key, err)
+	}
+	return stamp{size: info.Size, modified: info.Modified}, nil
+}
+
+func (t storedText) read(ctx context.Context, version stamp) (string, error) {
+	if err := checkSize(t.key, version.size); err != nil {
+		return "", err
+	}
+	value, err := t.storage.Load(ctx, t.key)
+	if err != nil {
+		return "", fmt.Errorf("key %s: %w", t.key, err)
+	}
+	return string(value), checkSize(t.key, int64(len(value)))
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner     = (*Storage)(nil)
+	_ caddy.CleanerUpper    = (*Storage)(nil)
+	_ caddyfile.Unmarshaler = (*Storage)(nil)
+)

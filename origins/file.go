@@ -23,7 +23,8 @@ func init() {
 // again when it changes.
 //
 // Replace it by renaming another file to its name. A file that is written in place is read once it has stayed the same
-// for half the interval, and its last line must end in a newline: so no half of a list is taken for the whole.
+// for half the interval, and if its last line has ended in a newline so far, it must again: so no half of a list is taken
+// for the whole.
 //
 // A bad list is an error when the configuration is loaded. Later, the last good list stays, whatever happens to the file,
 // and the log says why. Bad is: a line that is no origin or pattern as browsers would write it; `*`, `null`, `https://*`

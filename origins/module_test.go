@@ -100,7 +100,6 @@ func TestLoadRefuses(t *testing.T) {
 	ctx := newContext(t, dir)
 	write(t, filepath.Join(dir, "run", "origins"), originA+"\nhttps://Example.com\n")
 	write(t, filepath.Join(dir, "run", "empty"), "")
-	write(t, filepath.Join(dir, "run", "cut"), "https://app.example.co")
 	for name, test := range map[string]struct{ source, config, want string }{
 		"no path":                  {"file", `{}`, `path: it is missing`},
 		"an unknown placeholder":   {"file", `{"path": "{http.request.host}"}`, `path: "{http.request.host}": unrecognized placeholder`},
@@ -110,7 +109,6 @@ func TestLoadRefuses(t *testing.T) {
 		"a device":                 {"file", `{"path": "/dev/zero"}`, `/dev/zero is no regular file`},
 		"a bad list":               {"file", `{"path": "run/origins"}`, `run/origins:2: "https://Example.com" is not written as browsers send it (the host in lower case); did you mean "https://example.com"?`},
 		"an empty list":            {"file", `{"path": "run/empty"}`, `run/empty: there is no origin in it`},
-		"a cut list":               {"file", `{"path": "run/cut"}`, `run/cut:1: the last line has no end`},
 		"a short interval":         {"file", `{"path": "run/origins", "interval": "99ms"}`, `interval: 99ms is too short; at least 100ms`},
 		"a negative interval":      {"file", `{"path": "run/origins", "interval": "-5s"}`, `interval: -5s is too short`},
 		"an unknown option":        {"file", `{"path": "run/origins", "ttl": "5s"}`, `unknown field "ttl"`},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -56,7 +57,7 @@ func (s stamp) same(other stamp) bool {
 type poller struct {
 	text       text
 	name       string // of the text, for errors about its lines
-	wholeLines bool   // see parseList
+	wholeLines bool   // whether a list that loses the newline at its end is taken for cut off
 	interval   time.Duration
 	logger     *zap.Logger
 
@@ -179,7 +180,9 @@ func (p *poller) take(content string) error {
 		return nil
 	}
 	begin := time.Now()
-	next, err := parseList(p.name, content, p.wholeLines)
+	// Some editors end no last line. Where the list has had an end so far, one without it may be half of the next.
+	wholeLines := p.wholeLines && current != nil && strings.HasSuffix(current.text, "\n")
+	next, err := parseList(p.name, content, wholeLines)
 	if err != nil {
 		return err
 	}

@@ -223,6 +223,19 @@ func TestFileThatWasNotWrittenToTheEnd(t *testing.T) {
 	})
 }
 
+// An author whose editor ends no last line may go on like that.
+func TestFileWithoutNewlineAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFile(t, "https://a.test")
+		p := poll(t, textFile(f.path), true)
+		p.allows(originA)
+		f.write("https://c.test\nhttps://b.test")
+		p.after(interval)
+		p.allows(originB)
+		p.logged(replaced)
+	})
+}
+
 // A version that is gone when it is read, or changes meanwhile, is not taken for another one.
 func TestFileThatChangesWhileItIsRead(t *testing.T) {
 	for name, change := range map[string]func(*testFile){

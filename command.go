@@ -27,7 +27,7 @@ The commands below work with the cors directive of the Caddyfile.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Args = cobra.NoArgs // which makes a command that does not exist an error
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-			cmd.AddCommand(denialsCommand())
+			cmd.AddCommand(denialsCommand(), checkCommand())
 		},
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -118,8 +119,13 @@ func launchChromium(t *testing.T, b *browser, n network, url string) {
 	}
 	slices.Sort(pins)
 
+	quic := "--disable-quic"
+	if n.quic {
+		quic = "--origin-to-force-quic-on=" + strings.Join(slices.Collect(maps.Keys(n.certificates(t))), ",")
+	}
 	b.process = start(t, exec.Command(b.executables[0],
 		"--headless",
+		quic,
 		"--user-data-dir="+b.home,
 		"--host-resolver-rules="+strings.Join(rules, ", "),
 		"--ignore-certificate-errors-spki-list="+strings.Join(slices.Compact(pins), ","),
@@ -127,7 +133,6 @@ func launchChromium(t *testing.T, b *browser, n network, url string) {
 		"--no-first-run",
 		"--disable-gpu",
 		"--disable-dev-shm-usage",
-		"--disable-quic", // UDP is not mapped
 		"--disable-background-networking",
 		"--disable-breakpad",
 		"--disable-component-update",

@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
@@ -22,6 +22,7 @@ import (
 type network struct {
 	addresses map[string]string // "api.example.com:443" to "127.0.0.1:41234"
 	tls       *tls.Config       // trusts the certificates of the https ones
+	quic      bool              // the https ones are to be called over HTTP/3, by browsers that can
 }
 
 // newNetwork maps origins such as https://api.example.com to the ports of a Caddy.
@@ -35,7 +36,7 @@ func newNetwork(t *testing.T, server *livecaddy.Server, origins ...string) netwo
 		}
 		switch u.Scheme {
 		case "https":
-			n.addresses[u.Host+":443"] = net.JoinHostPort("127.0.0.1", server.HTTPSPort)
+			n.addresses[net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443"))] = net.JoinHostPort("127.0.0.1", server.HTTPSPort)
 		case "http":
 			n.addresses[u.Host+":80"] = net.JoinHostPort("127.0.0.1", server.HTTPPort)
 		default:
@@ -66,8 +67,11 @@ func (n network) certificates(t *testing.T) map[string][]*x509.Certificate {
 	t.Helper()
 	chains := make(map[string][]*x509.Certificate)
 	for name := range n.addresses {
-		host, ok := strings.CutSuffix(name, ":443")
-		if !ok {
+		host, port, err := net.SplitHostPort(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if port == "80" || n.tls == nil {
 			continue
 		}
 		conn, err := n.dial(t.Context(), "tcp", name)

@@ -17,8 +17,11 @@ import (
 // A call is one that the page's script makes: fetch(url, init).
 type call struct {
 	Name string         `json:"name"`
-	URL  string         `json:"url"`
+	URL  string         `json:"url,omitempty"`
 	Init map[string]any `json:"init,omitempty"`
+
+	// Script is what the page does in the call's stead: the body of an async function, which returns what is found.
+	Script string `json:"script,omitempty"`
 }
 
 // A finding is what the script saw of a call: a response or an error.

@@ -1,0 +1,412 @@
+package caddycors
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-cors/caddy-cors/internal/policy"
+)
+
+// A localConfig is a configuration whose routes run in this process, for one check. It listens nowhere, and starts no
+// app; what reverse proxies do is real.
+type localConfig struct {
+	app       *caddyhttp.App
+	elsewhere http.RoundTripper // for requests that leave the configuration
+
+	// harmless, if not nil, handles requests that could change something, in place of this one: see withoutEffects.
+	harmless *localConfig
+
+	servers   map[*caddyhttp.Server]*localServer
+	exchanges []*exchange
+	cleanUp   []func()
+}
+
+// An exchange is what became of one request.
+type exchange struct {
+	request *http.Request
+	server  string // its name in the configuration; empty where the request left it
+
+	mu   sync.Mutex
+	seen []decisionSeen
+}
+
+// A decisionSeen is the decision of a cors handler of the configuration.
+type decisionSeen struct {
+	handler  int // its place among them
+	asked    policy.Request
+	decision policy.Decision
+}
+
+type exchangeKey struct{}
+
+// decisive is the decision that the response shows: an error route's, which is later, replaces the one before it.
+func (e *exchange) decisive() (decisionSeen, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.seen) == 0 {
+		return decisionSeen{}, false
+	}
+	return e.seen[len(e.seen)-1], true
+}
+
+// A witness is a cors handler that tells the exchange what it has decided.
+type witness struct {
+	Handler
+	Place int `json:"place"`
+}
+
+const witnessName = "cors_check"
+
+// CaddyModule returns the Caddy module information.
+func (*witness) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers." + witnessName,
+		New: func() caddy.Module { return new(witness) },
+	}
+}
+
+// ServeHTTP does what the cors handler does.
+func (h *witness) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if e, ok := r.Context().Value(exchangeKey{}).(*exchange); ok && !decided(w) {
+		asked := h.classify(r)
+		e.mu.Lock()
+		e.seen = append(e.seen, decisionSeen{h.Place, asked, h.policies.Decide(&asked)})
+		e.mu.Unlock()
+	}
+	return h.Handler.ServeHTTP(w, r, next)
+}
+
+// registerCheckModules registers the modules that only a check uses, so that no other command shows them.
+var registerCheckModules = sync.OnceFunc(func() {
+	caddy.RegisterModule(new(overlayStorage))
+	caddy.RegisterModule(new(witness))
+})
+
+// silence keeps Caddy's logs from the check's output.
+func silence() {
+	_, _ = caddy.ProvisionContext(&caddy.Config{Logging: noLogs()}) // which cannot fail
+}
+
+// noLogs has logs that write nothing. The default one is still for stderr, because Caddy logs it there when that changes.
+func noLogs() *caddy.Logging {
+	return &caddy.Logging{
+		Sink: &caddy.SinkLog{BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output": "discard"}`)}},
+		Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "FATAL"}}},
+	}
+}
+
+// provisionConfig provisions a configuration's HTTP servers, and nothing else of it that they do not need. The caller has
+// to close it.
+func provisionConfig(tree map[string]any, elsewhere http.RoundTripper) (_ *localConfig, err error) {
+	registerCheckModules()
+	var parsed caddy.Config
+	if err := remarshal(tree, &parsed); err != nil {
+		return nil, err
+	}
+	overlay := map[string]any{"module": overlayStorageName}
+	if parsed.StorageRaw != nil {
+		overlay["storage"] = parsed.StorageRaw
+	}
+	storage, err := json.Marshal(overlay)
+	if err != nil {
+		return nil, err
+	}
+	if parsed.AppsRaw["http"] == nil {
+		return nil, errors.New("it has no HTTP servers")
+	}
+
+	c := &localConfig{elsewhere: elsewhere, servers: make(map[*caddyhttp.Server]*localServer)}
+	defer func() {
+		if err != nil {
+			c.Close()
+		}
+	}()
+	before := certmagic.Default.Storage
+	c.cleanUp = append(c.cleanUp, func() { certmagic.Default.Storage = before })
+
+	// Apps are loaded on demand, in a context that can be canceled: the one that Caddy provisions cannot.
+	config := &caddy.Config{Logging: noLogs(), StorageRaw: storage}
+	base, err := caddy.ProvisionContext(config)
+	if err != nil {
+		return nil, err
+	}
+	if overlay, ok := base.Storage().(*overlayStorage); ok {
+		c.cleanUp = append(c.cleanUp, overlay.cancel)
+	}
+	config.AppsRaw = parsed.AppsRaw
+	ctx, cancel := caddy.NewContext(base)
+	c.cleanUp = append(c.cleanUp, cancel)
+	app, err := ctx.App("http")
+	if err != nil {
+		return nil, err
+	}
+	c.app = app.(*caddyhttp.App)
+	return c, nil
+}
+
+// Close ends what is still running.
+func (c *localConfig) Close() {
+	if c.harmless != nil {
+		c.harmless.Close()
+	}
+	for _, server := range c.servers {
+		server.transport.CloseIdleConnections()
+		// With their connections gone, handlers that still run are canceled. They get a moment to notice.
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		_ = server.Shutdown(ctx)
+		cancel()
+		_ = server.Close()
+	}
+	for _, f := range slices.Backward(c.cleanUp) {
+		f()
+	}
+}
+
+// isSafe reports whether a request of the method changes nothing (RFC 9110, section 9.2.1).
+func isSafe(method string) bool {
+	return slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, method)
+}
+
+// withoutEffects removes from a configuration the handlers that could do anything beyond the response, such as a reverse
+// proxy.
+func withoutEffects(tree map[string]any) {
+	walk(tree, func(object map[string]any) {
+		if handlers, ok := object["handle"].([]any); ok {
+			object["handle"] = slices.DeleteFunc(handlers, func(handler any) bool {
+				h, _ := handler.(map[string]any)
+				name, _ := h["handler"].(string)
+				return !slices.Contains(effectless, name)
+			})
+		}
+	})
+}
+
+var effectless = []string{"authentication", "cors", "encode", "error", "file_server", "headers", "invoke", "map", "rewrite", "static_response", "subroute", "vars"}
+
+// RoundTrip has the request handled by the server that listens on the URL's port. The first request has to be for the
+// configuration; those after it are the redirects', which may leave it.
+func (c *localConfig) RoundTrip(r *http.Request) (*http.Response, error) {
+	if c.harmless != nil && !isSafe(r.Method) {
+		response, err := c.harmless.RoundTrip(r)
+		c.exchanges = append(c.exchanges, c.harmless.exchanges[len(c.harmless.exchanges)-1])
+		return response, err
+	}
+	e := &exchange{request: r}
+	server, local, err := c.serverFor(r.URL)
+	c.exchanges = append(c.exchanges, e)
+	if err != nil {
+		if len(c.exchanges) == 1 || c.elsewhere == nil {
+			return nil, err
+		}
+		return c.elsewhere.RoundTrip(r)
+	}
+	for name, s := range c.app.Servers {
+		if s == server {
+			e.server = name
+		}
+	}
+	plain := r.Clone(r.Context())
+	plain.URL.Scheme = "http"
+	return local.transport.RoundTrip(plain)
+}
+
+// A localServer is a server of the configuration as it is reached on one of its ports, over connections that are in
+// memory.
+type localServer struct {
+	http.Server
+	transport *http.Transport
+}
+
+// A notLocalError says that the configuration has no server for a URL.
+type notLocalError struct{ error }
+
+// serverFor finds the server as a connection would: by the port and TLS. Of several, it is the one that listens on the
+// URL's own address, or on all.
+func (c *localConfig) serverFor(u *url.URL) (*caddyhttp.Server, *localServer, error) {
+	https := u.Scheme == "https"
+	ports := []int{80, c.app.HTTPPort}
+	if https {
+		ports = []int{443, c.app.HTTPSPort}
+	}
+	if text := u.Port(); text != "" {
+		port, _ := strconv.Atoi(text) // the URL was parsed
+		ports = []int{port}
+	}
+	var found *caddyhttp.Server
+	best, otherwise, listening := -1, false, []string{}
+	for _, name := range slices.Sorted(maps.Keys(c.app.Servers)) {
+		server := c.app.Servers[name]
+		for _, listen := range server.Listen {
+			address, err := caddy.ParseNetworkAddress(listen)
+			if err != nil || address.IsUnixNetwork() || address.IsFdNetwork() {
+				continue
+			}
+			listening = append(listening, address.JoinHostPort(0))
+			port := slices.IndexFunc(ports, func(port int) bool {
+				return port > 0 && uint(port) >= address.StartPort && uint(port) <= address.EndPort
+			})
+			if port < 0 {
+				continue
+			}
+			httpPort := c.app.HTTPPort
+			if httpPort == 0 {
+				httpPort = caddyhttp.DefaultHTTPPort
+			}
+			if (len(server.TLSConnPolicies) > 0 && ports[port] != httpPort) != https {
+				otherwise = true
+				continue
+			}
+			rank := 0
+			switch {
+			case address.Host == u.Hostname():
+				rank = 3
+			case address.Host == "" || address.Host == "0.0.0.0" || address.Host == "::":
+				rank = 2
+			case address.Host == "127.0.0.1" || address.Host == "::1" || address.Host == "localhost":
+				rank = 1
+			}
+			if rank > best {
+				best, found = rank, server
+			}
+		}
+	}
+	switch {
+	case found == nil && otherwise && https:
+		return nil, nil, notLocalError{fmt.Errorf("the server of this configuration on port %d has no TLS: check the http:// URL", ports[0])}
+	case found == nil && otherwise:
+		return nil, nil, notLocalError{fmt.Errorf("the server of this configuration on port %d takes TLS only: check the https:// URL", ports[0])}
+	case found == nil:
+		return nil, nil, notLocalError{fmt.Errorf("no server of this configuration listens on port %d; they listen on %s", ports[0], strings.Join(listening, ", "))}
+	}
+	if hosts, ok := servesHost(found, u.Host); !ok {
+		return nil, nil, notLocalError{fmt.Errorf("no site of this configuration is for %s; on that port, there is %s", u.Host, strings.Join(hosts, ", "))}
+	}
+	if c.servers[found] == nil {
+		c.servers[found] = c.newLocalServer(found)
+	}
+	return found, c.servers[found], nil
+}
+
+// servesHost reports whether any route of the server is for the host, as far as its own matchers tell, and which hosts
+// they name.
+func servesHost(server *caddyhttp.Server, hostport string) (hosts []string, ok bool) {
+	r := &http.Request{Host: hostport, Header: http.Header{}}
+	r = r.WithContext(context.WithValue(context.Background(), caddy.ReplacerCtxKey, caddy.NewReplacer()))
+	for _, route := range server.Routes {
+		if len(route.MatcherSets) == 0 {
+			return nil, true
+		}
+		for _, set := range route.MatcherSets {
+			named := false
+			for _, matcher := range set {
+				var names caddyhttp.MatchHost
+				switch m := matcher.(type) {
+				case *caddyhttp.MatchHost:
+					names = *m
+				case caddyhttp.MatchHost:
+					names = m
+				default:
+					continue
+				}
+				named = true
+				hosts = append(hosts, names...)
+				if matches, err := names.MatchWithError(r); err == nil && matches {
+					return nil, true
+				}
+			}
+			if !named {
+				return nil, true
+			}
+		}
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts), false
+}
+
+// newLocalServer makes the server's end and the client's of connections in memory, so that what handles requests is Go's
+// own HTTP server, as ever.
+func (c *localConfig) newLocalServer(server *caddyhttp.Server) *localServer {
+	listener := &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	s := &localServer{transport: &http.Transport{DialContext: listener.dial}}
+	s.Server = http.Server{
+		MaxHeaderBytes: server.MaxHeaderBytes,
+		ErrorLog:       log.New(io.Discard, "", 0),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			e := c.exchanges[len(c.exchanges)-1] // requests are made one at a time
+			if e.request.URL.Scheme == "https" {
+				r.TLS = &tls.ConnectionState{
+					Version: tls.VersionTLS13, HandshakeComplete: true, CipherSuite: tls.TLS_AES_128_GCM_SHA256,
+					ServerName: e.request.URL.Hostname(), NegotiatedProtocol: "http/1.1",
+				}
+			}
+			server.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, e)))
+		}),
+	}
+	go func() { _ = s.Serve(listener) }() // until it is closed
+	return s
+}
+
+// A memoryListener is both ends of connections that are no network's.
+type memoryListener struct {
+	conns     chan net.Conn
+	closed    chan struct{}
+	closeOnce sync.Once
+}
+
+func (l *memoryListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, served := net.Pipe()
+	select {
+	case l.conns <- loopbackConn{served}:
+		return client, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Accept implements [net.Listener].
+func (l *memoryListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Addr implements [net.Listener].
+func (l *memoryListener) Addr() net.Addr { return loopbackAddr }
+
+// Close implements [net.Listener].
+func (l *memoryListener) Close() error {
+	l.closeOnce.Do(func() { close(l.closed) })
+	return nil
+}
+
+// A loopbackConn seems to come from this machine.
+type loopbackConn struct{ net.Conn }
+
+// LocalAddr implements [net.Conn].
+func (loopbackConn) LocalAddr() net.Addr { return loopbackAddr }
+
+// RemoteAddr implements [net.Conn].
+func (loopbackConn) RemoteAddr() net.Addr { return loopbackAddr }
+
+var loopbackAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}

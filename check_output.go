@@ -1,0 +1,234 @@
+package caddycors
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetch"
+)
+
+// A checkReport is what the check has found out. Its JSON form is documented in docs/check.md, and stable.
+type checkReport struct {
+	Verdict  string         `json:"verdict"`
+	Cause    *checkCause    `json:"cause"` // null if the call is allowed
+	Fixes    []checkFix     `json:"fixes"`
+	Warnings []checkWarning `json:"warnings"`
+
+	// What the script sees of the response, if the call is allowed.
+	Status          int      `json:"status,omitempty"`
+	URL             string   `json:"url,omitempty"`
+	ReadableHeaders []string `json:"readable_headers"`
+
+	Steps []checkStep `json:"steps"`
+
+	fixed bool // whether the fixes were tried, and the call is allowed with them
+}
+
+// The verdicts, besides those of a browser.
+const verdictUnknown = "unknown"
+
+type checkCause struct {
+	Code    string   `json:"code"`
+	Message string   `json:"message"`
+	URL     string   `json:"url,omitempty"`
+	Hop     int      `json:"hop"`              // the number of redirects before it
+	At      string   `json:"at,omitempty"`     // "request", "preflight", "redirect" or "response"
+	Origin  string   `json:"origin,omitempty"` // the Origin of the request
+	Names   []string `json:"names,omitempty"`  // the method, the header names or the values that it is about
+}
+
+type checkWarning struct {
+	Code    string   `json:"code"`
+	Message string   `json:"message"`
+	Engines []string `json:"engines,omitempty"` // the browsers' that do otherwise
+}
+
+type checkStep struct {
+	Algorithm string         `json:"algorithm"`
+	Outcome   string         `json:"outcome"`
+	Text      string         `json:"text"`
+	URL       string         `json:"url"`
+	Exchange  *checkExchange `json:"exchange,omitempty"`
+}
+
+type checkExchange struct {
+	Preflight       bool                `json:"preflight"`
+	Method          string              `json:"method"`
+	RequestHeaders  map[string][]string `json:"request_headers"`
+	Status          int                 `json:"status"`
+	ResponseHeaders map[string][]string `json:"response_headers"`
+}
+
+func newReport(a *attempt) *checkReport {
+	r := a.result
+	report := &checkReport{
+		Verdict:         string(r.Verdict),
+		Fixes:           []checkFix{},
+		Warnings:        append([]checkWarning{}, a.warnings...),
+		Status:          r.Status,
+		URL:             r.URL,
+		ReadableHeaders: append([]string{}, r.ReadableHeaders...),
+		Steps:           []checkStep{},
+	}
+	if c := a.cause; c != nil {
+		report.Verdict = string(fetch.Blocked)
+		report.Cause = &checkCause{Code: string(c.Code), Message: c.Message, URL: c.URL, Hop: c.Hop, At: string(c.At), Origin: c.Origin, Names: c.Names}
+	}
+	for _, s := range r.Steps {
+		step := checkStep{Algorithm: s.Algorithm, Outcome: string(s.Outcome), Text: s.Text, URL: s.URL}
+		if e := s.Exchange; e != nil {
+			step.Exchange = &checkExchange{e.Preflight, e.Method, e.RequestHeader, e.Status, e.ResponseHeader}
+		}
+		report.Steps = append(report.Steps, step)
+	}
+	return report
+}
+
+// unknownReport says that the verdict could not be found out, and why.
+func unknownReport(code, message string) *checkReport {
+	return &checkReport{
+		Verdict:         verdictUnknown,
+		Cause:           &checkCause{Code: code, Message: message},
+		Fixes:           []checkFix{},
+		Warnings:        []checkWarning{},
+		ReadableHeaders: []string{},
+		Steps:           []checkStep{},
+	}
+}
+
+func (r *checkReport) exitCode() int {
+	switch r.Verdict {
+	case string(fetch.Allowed):
+		return exitAllowed
+	case string(fetch.Blocked):
+		return exitBlocked
+	}
+	return exitUnknown
+}
+
+// A palette has the control sequences of a terminal's colors, or nothing.
+type palette struct{ good, bad, note, faint, reset string }
+
+var colors = palette{good: "\x1b[1;32m", bad: "\x1b[1;31m", note: "\x1b[33m", faint: "\x1b[2m", reset: "\x1b[0m"}
+
+// text is the report for a person. Nothing in it that a server has sent can control a terminal.
+func (r *checkReport) text(c *check, color bool) string {
+	var p palette
+	if color {
+		p = colors
+	}
+	var b strings.Builder
+	say := func(format string, args ...any) {
+		for i, arg := range args {
+			if text, ok := arg.(string); ok {
+				args[i] = printable(text)
+			}
+		}
+		fmt.Fprintf(&b, format+"\n", args...)
+	}
+	asks := ""
+	if c.request.Credentials {
+		asks = ", with credentials"
+	}
+	method := c.request.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	say("A page of %s calls %s %s"+asks+".", c.request.Origin, method, c.request.URL)
+	b.WriteByte('\n')
+	for _, step := range r.Steps {
+		if step.Exchange == nil {
+			if step.Outcome != string(fetch.Failed) { // which is the verdict's cause
+				say("  %s", step.Text)
+			}
+			continue
+		}
+		say("> %s", step.Text)
+		b.WriteString(p.faint)
+		sayHeaders(say, "    ", step.Exchange.RequestHeaders, func(name string) bool {
+			return name == "Origin" || strings.HasPrefix(name, "Access-Control-Request-")
+		})
+		sayHeaders(say, "  < ", step.Exchange.ResponseHeaders, func(name string) bool {
+			return isCORS(name) || name == "Location" || name == "Vary"
+		})
+		b.WriteString(p.reset)
+	}
+	b.WriteByte('\n')
+
+	if r.Verdict == string(fetch.Allowed) {
+		b.WriteString(p.good)
+		b.WriteString("Allowed." + p.reset)
+		say(" The script gets the response, whose status is %d, and can read: %s", r.Status, strings.Join(r.ReadableHeaders, ", "))
+	} else {
+		b.WriteString(p.bad)
+		b.WriteString("Blocked." + p.reset)
+		say(" %s", r.Cause.Message)
+	}
+	for _, w := range r.Warnings {
+		b.WriteString("\n" + p.note + "Note: " + p.reset)
+		say("%s", w.Message)
+	}
+	r.sayFixes(&b, say)
+	return b.String()
+}
+
+// sayHeaders prints some fields of a header, in the order of their names.
+func sayHeaders(say func(string, ...any), prefix string, header map[string][]string, shown func(name string) bool) {
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		if shown(name) {
+			for _, value := range header[name] {
+				say(prefix+"%s: %s", name, value)
+			}
+		}
+	}
+}
+
+// sayFixes prints the lines as they are written into a Caddyfile, with those of one block together, and the advice.
+func (r *checkReport) sayFixes(b *strings.Builder, say func(string, ...any)) {
+	for i := 0; i < len(r.Fixes); {
+		fix := r.Fixes[i]
+		if fix.Advice != "" {
+			say("\nFix: %s", fix.Advice)
+			i++
+			continue
+		}
+		end := i + 1
+		for end < len(r.Fixes) && r.Fixes[end].Line != "" && r.Fixes[end].Site == fix.Site &&
+			(r.Fixes[end].Block == fix.Block || fix.Block == blockSite && r.Fixes[end].Block == blockCors) {
+			end++
+		}
+		lines := r.Fixes[i:end]
+		i = end
+		switch {
+		case fix.Block != blockSite:
+			say("\nFix: in the %s block of the site %s, add", fix.Block, fix.Site)
+			for _, line := range lines {
+				sayLine(say, "    ", line)
+			}
+		case len(lines) == 1:
+			say("\nFix: in the block of the site %s, add", fix.Site)
+			sayLine(say, "    ", fix)
+		default:
+			say("\nFix: in the block of the site %s, add", fix.Site)
+			say("    %s {", fix.Line)
+			for _, line := range lines[1:] {
+				sayLine(say, "        ", line)
+			}
+			say("    }")
+		}
+	}
+	if r.fixed {
+		b.WriteString("\nWith this, the call is allowed: it was tried.\n")
+	}
+}
+
+func sayLine(say func(string, ...any), indent string, fix checkFix) {
+	if fix.Replaces != "" {
+		say(indent+"%s   (in the place of: %s)", fix.Line, fix.Replaces)
+		return
+	}
+	say(indent+"%s", fix.Line)
+}

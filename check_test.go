@@ -1,0 +1,143 @@
+package caddycors
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+)
+
+// Colors are for terminals alone, and no text has any other control character.
+func TestCheckColors(t *testing.T) {
+	r := &checkReport{
+		Verdict:  "blocked",
+		Cause:    &checkCause{Message: "bad \x1b[2J value"},
+		Warnings: []checkWarning{{Message: "a note"}},
+		Fixes:    []checkFix{{Line: "upstream override", Block: "cors", Site: "https://api.example.com", Replaces: "upstream preserve"}},
+		Steps: []checkStep{{Text: "GET https://api.example.com/: 200", Exchange: &checkExchange{
+			ResponseHeaders: map[string][]string{"Vary": {"\x1b[31m"}, "Server": {"Caddy"}},
+		}}},
+	}
+	c := &check{}
+	plain := r.text(c, false)
+	if strings.Contains(plain, "\x1b") || !strings.Contains(plain, `Blocked. bad \x1b[2J value`) || !strings.Contains(plain, "\nFix: in the cors block of the site https://api.example.com, add\n    upstream override   (in the place of: upstream preserve)\n") {
+		t.Errorf("without colors, it is:\n%q", plain)
+	}
+	colored := r.text(c, true)
+	for _, sequence := range []string{colors.bad, colors.note, colors.faint} {
+		if !strings.Contains(colored, sequence) {
+			t.Errorf("no %q in %q", sequence, colored)
+		}
+		colored = strings.ReplaceAll(colored, sequence, "")
+	}
+	if colored = strings.ReplaceAll(colored, colors.reset, ""); colored != plain {
+		t.Errorf("less the colors, it is:\n%q", colored)
+	}
+}
+
+func TestParseResolve(t *testing.T) {
+	for text, want := range map[string][2]string{
+		"api.example.com:443:127.0.0.1": {"api.example.com:443", "127.0.0.1:443"},
+		"API.example.com:8443:::1":      {"api.example.com:8443", "[::1]:8443"},
+		"api.example.com:443:[::1]":     {"api.example.com:443", "[::1]:443"},
+		"[::1]:80:127.0.0.2":            {"[::1]:80", "127.0.0.2:80"},
+		"":                              {},
+		":443:127.0.0.1":                {},
+		"api.example.com:0:127.0.0.1":   {},
+		"api.example.com:https:1.2.3.4": {},
+		"api.example.com:443:":          {},
+		"api.example.com:443:nowhere":   {},
+	} {
+		hostport, target, err := parseResolve(text)
+		if hostport != want[0] || target != want[1] || (err != nil) != (want[0] == "") {
+			t.Errorf("%q is %q at %q, %v", text, hostport, target, err)
+		}
+	}
+}
+
+// What is written to the storage of a check is there, and not in the one beneath.
+func TestOverlayStorage(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	beneath := &certmagic.FileStorage{Path: dir}
+	for _, key := range []string{"a/1", "a/2", "a/b/3"} {
+		if err := beneath.Store(ctx, key, []byte("old "+key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &overlayStorage{beneath: beneath, written: make(map[string]storedValue)}
+	for _, err := range []error{
+		s.Store(ctx, "a/2", []byte("new")),
+		s.Store(ctx, "a/c/4", []byte("new")),
+		s.Delete(ctx, "a/1"),
+		s.Delete(ctx, "a/b"),
+		s.Lock(ctx, "a"),
+		s.Unlock(ctx, "a"),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	for key, want := range map[string]string{"a/1": "", "a/2": "new", "a/b/3": "", "a/c/4": "new", "a/5": ""} {
+		value, err := s.Load(ctx, key)
+		info, statErr := s.Stat(ctx, key)
+		exists := want != ""
+		if string(value) != want || s.Exists(ctx, key) != exists || errors.Is(err, fs.ErrNotExist) == exists || errors.Is(statErr, fs.ErrNotExist) == exists || info.Size != int64(len(want)) {
+			t.Errorf("%s is %q, %v; %+v, %v", key, value, err, info, statErr)
+		}
+	}
+	if keys, err := s.List(ctx, "a", true); !slices.Equal(keys, []string{"a/2", "a/c/4"}) || err != nil {
+		t.Errorf("all keys are %q, %v", keys, err)
+	}
+	if keys, err := s.List(ctx, "a", false); !slices.Contains(keys, "a/c") || slices.Contains(keys, "a/1") || err != nil {
+		t.Errorf("the keys at the top are %q, %v", keys, err)
+	}
+	if _, err := s.List(ctx, "nowhere", true); err == nil {
+		t.Error("nowhere is somewhere")
+	}
+	for _, key := range []string{"a/1", "a/2", "a/b/3"} {
+		if value, err := os.ReadFile(filepath.Join(dir, key)); string(value) != "old "+key {
+			t.Errorf("beneath, %s is %q, %v", key, value, err)
+		}
+	}
+}
+
+// After a check, nothing of it runs, not even of a stream that would go on, and Caddy's default storage is as before.
+func TestCheckCleansUp(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	origins := filepath.Join(t.TempDir(), "origins")
+	if err := os.WriteFile(origins, []byte("https://app.example.com"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := certmagic.Default.Storage
+	r := checkCaddyfile(t, "api.example.com {\ntls internal\ncors {\nallow_origins_from file "+origins+"\n}\nreverse_proxy "+newBackend(t)+"\n}\n", "https://api.example.com/sse", "--origin=https://app.example.com", "--credentials")
+	if r.Verdict != "blocked" || !r.fixed {
+		t.Errorf("it is %+v", r)
+	}
+	if certmagic.Default.Storage != before {
+		t.Error("the default storage is another one")
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		running := ""
+		for _, of := range []string{"caddycors.(*memoryListener)", "caddyhttp.(*Server).ServeHTTP", "caddy-cors/origins."} {
+			if bytes.Contains(stacks, []byte(of)) {
+				running = of
+			}
+		}
+		if running == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s still runs:\n%s", running, stacks)
+		}
+	}
+}

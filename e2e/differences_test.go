@@ -1,0 +1,320 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetch"
+)
+
+// A difference is one between an engine and the Standard, listed in docs/browsers.md under its name.
+type difference struct {
+	name    string
+	engines []fetch.Engine // that differ in the example
+
+	// applies says whether an engine can differ from a run of the package.
+	applies func(run, fetch.Engine) bool
+
+	// verdict says that what the script sees can differ, too, and not just what the server is asked.
+	verdict bool
+
+	// example is a script in which they do differ.
+	example script
+}
+
+var differences = []difference{
+	{
+		name:    "chromium-redirect-credentials",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.ChromiumRedirectCredentials),
+		verdict: true,
+		example: script{url: securePage, hops: []hop{
+			redirectTo(302, "https://user@app.example.com{path}/1"),
+			allowAll,
+		}},
+	},
+	{
+		name:    "chromium-safelist",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.ChromiumSafelist),
+		verdict: true,
+		example: script{url: secureAPI, header: []fetch.Field{{Name: "Viewport-Width", Value: "100"}}, hops: []hop{allowAll}},
+	},
+	{
+		name:    "empty-location",
+		engines: []fetch.Engine{fetch.Chromium, fetch.WebKit},
+		applies: warned(fetch.EmptyLocation),
+		verdict: true,
+		example: script{url: secureAPI, hops: []hop{redirectTo(302, "")}},
+	},
+	{
+		name:    "firefox-dropped-headers",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.FirefoxDroppedHeaders),
+		verdict: true,
+		example: script{url: secureAPI, method: "POST", body: "{}", header: []fetch.Field{{Name: "Content-Type", Value: "application/json"}, {Name: "X-One", Value: "1"}}, hops: []hop{
+			redirectTo(303, "{path}/1"),
+			redirectTo(302, "{path}/2"),
+			allowAll,
+		}},
+	},
+	{
+		name:    "firefox-preflight-cache",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: func(r run, e fetch.Engine) bool {
+			return e == fetch.Firefox && r.hasStep(func(s fetch.Step) bool { return s.Outcome == fetch.Cached }) &&
+				r.hasExchange(func(x *fetch.Exchange) bool {
+					return x.Preflight && strings.Contains(fmt.Sprint(
+						x.ResponseHeader["Access-Control-Allow-Methods"], x.ResponseHeader["Access-Control-Allow-Headers"]), "*")
+				})
+		},
+		example: script{url: secureAPI, method: "PUT", times: 2, hops: []hop{allowAll}},
+	},
+	{
+		name:    "firefox-preflight-origin",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.FirefoxPreflightOrigin),
+		verdict: true,
+		example: script{url: secureAPI, method: "PUT", hops: []hop{
+			redirectTo(307, secureOther+"{path}/1"),
+			allowAll,
+		}},
+	},
+	{
+		name:    "preflight-cache-failure",
+		engines: []fetch.Engine{fetch.Chromium, fetch.WebKit},
+		applies: func(r run, e fetch.Engine) bool { return len(r.results) > 1 && r.results[0].Verdict == fetch.Blocked },
+		example: script{url: secureAPI, method: "PUT", credentials: true, times: 2, hops: []hop{
+			{preflight: credentialed("600").preflight, actual: answer{status: http.StatusOK}},
+		}},
+	},
+	{
+		name:    "preflight-cache-failure",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: func(r run, e fetch.Engine) bool { return len(r.results) > 1 && r.results[0].Verdict == fetch.Blocked },
+		example: script{url: secureAPI, method: "PUT", credentials: true, times: 2, hops: []hop{
+			{
+				preflight: credentialed("600").preflight,
+				actual:    redirected(credentialed("600").actual, 307, plainAPI+"{path}/1"),
+			},
+			allowAll,
+		}},
+	},
+	{
+		name:    "preflight-cache-null",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: hitsCacheForNull,
+		example: script{framed: true, url: secureAPI, method: "PUT", times: 2, hops: []hop{credentialed("600")}},
+	},
+	{
+		name:    "preflight-cache-null",
+		engines: []fetch.Engine{fetch.Chromium, fetch.WebKit},
+		applies: hitsCacheForNull,
+		example: script{url: secureAPI, method: "PUT", times: 2, hops: []hop{
+			{
+				preflight: credentialed("600").preflight,
+				actual:    redirected(credentialed("600").actual, 307, secureOther+"{path}/1"),
+			},
+			credentialed("600"),
+		}},
+	},
+	{
+		name:    "redirect-preflight",
+		engines: []fetch.Engine{fetch.Firefox, fetch.WebKit},
+		applies: warned(fetch.RedirectPreflight),
+		verdict: true,
+		example: script{url: secureAPI, method: "PUT", hops: []hop{
+			redirectTo(303, "{path}/1"),
+			allowAll,
+		}},
+	},
+	{
+		name:    "repeated-header",
+		engines: []fetch.Engine{fetch.Chromium, fetch.WebKit},
+		applies: warned(fetch.RepeatedHeader),
+		verdict: true,
+		example: script{url: secureAPI, header: repeated(8), hops: []hop{allowAll}},
+	},
+	{
+		name:    "repeated-header",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.RepeatedHeader),
+		verdict: true,
+		example: script{url: secureAPI, header: repeated(9), hops: []hop{allowAll}},
+	},
+	{
+		name:    "webkit-authorization",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitAuthorization),
+		verdict: true,
+		example: script{url: securePage, header: []fetch.Field{{Name: "Authorization", Value: "Bearer x"}, {Name: "X-One", Value: "1"}}, hops: []hop{
+			redirectTo(302, secureAPI+"{path}/1"),
+			allowAll,
+		}},
+	},
+	{
+		name:    "webkit-body-headers",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitBodyHeaders),
+		verdict: true,
+		example: script{url: securePage, method: "POST", body: "{}",
+			header: []fetch.Field{{Name: "Content-Type", Value: "application/json"}, {Name: "X-One", Value: "1"}},
+			hops: []hop{
+				redirectTo(303, secureAPI+"{path}/1"),
+				allowAll,
+			}},
+	},
+	{
+		name:    "webkit-delete",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitDelete),
+		verdict: true,
+		example: script{url: securePage, method: "DELETE", hops: []hop{
+			redirectTo(307, secureAPI+"{path}/1"),
+			allowAll,
+		}},
+	},
+	{
+		name:    "webkit-loopback",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitLoopback),
+		verdict: true,
+		example: script{url: portedLocal, hops: []hop{allowAll}},
+	},
+	{
+		name:    "webkit-origin",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: func(r run, e fetch.Engine) bool { return e == fetch.WebKit && r.becameGET() },
+		example: script{url: securePage, method: "POST", hops: []hop{
+			redirectTo(303, "{path}/1"),
+			allowAll,
+		}},
+	},
+	{
+		name:    "webkit-preflight-cache",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: func(r run, e fetch.Engine) bool {
+			return e == fetch.WebKit && slices.ContainsFunc(r.warnings(), func(w fetch.Warning) bool { return w.Code == fetch.AuthorizationWildcard })
+		},
+		example: script{url: secureAPI, header: []fetch.Field{{Name: "Authorization", Value: "Bearer x"}}, times: 2, hops: []hop{{
+			preflight: answer{status: http.StatusNoContent, fields: []fetch.Field{
+				{Name: "Access-Control-Allow-Origin", Value: "*"},
+				{Name: "Access-Control-Allow-Headers", Value: "*"},
+				{Name: "Access-Control-Max-Age", Value: "600"},
+			}},
+			actual: allowAll.actual,
+		}}},
+	},
+	{
+		name:    "webkit-preflight-first",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: func(r run, e fetch.Engine) bool { return e == fetch.WebKit && r.redirectBlocked() },
+		example: script{url: secureAPI, method: "PUT", hops: []hop{
+			redirectTo(307, plainAPI+"{path}/1"),
+			allowAll,
+		}},
+	},
+	{
+		name:    "webkit-range",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitRange),
+		verdict: true,
+		example: script{url: secureAPI, header: []fetch.Field{{Name: "Range", Value: "Bytes=0-1"}}, hops: []hop{allowAll}},
+	},
+	{
+		name:    "webkit-redirect",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitRedirect),
+		verdict: true,
+		example: script{url: securePage, hops: []hop{
+			redirectTo(302, secureAPI+"{path}/1"),
+			redirectTo(302, "{path}/2"),
+			allowAll,
+		}},
+	},
+}
+
+// script is the example, as one of all scripts.
+func (d difference) script() script {
+	s := d.example
+	s.name, s.differs = d.name, d.engines
+	return s.withDefaults()
+}
+
+// warned is for a difference that the package warns of.
+func warned(code fetch.WarningCode) func(run, fetch.Engine) bool {
+	return func(r run, e fetch.Engine) bool {
+		return slices.ContainsFunc(r.warnings(), func(w fetch.Warning) bool { return w.Code == code && slices.Contains(w.Engines, e) })
+	}
+}
+
+// hitsCacheForNull reports whether a preflight is remembered whose Origin was null, for a frame or after a redirect.
+func hitsCacheForNull(r run, e fetch.Engine) bool {
+	return e != fetch.Firefox && r.hasStep(func(s fetch.Step) bool { return s.Outcome == fetch.Cached }) &&
+		r.hasExchange(func(x *fetch.Exchange) bool { return x.Preflight && x.RequestHeader.Get("Origin") == "null" })
+}
+
+func (r run) hasStep(condition func(fetch.Step) bool) bool {
+	return slices.ContainsFunc(r.results, func(result *fetch.Result) bool { return slices.ContainsFunc(result.Steps, condition) })
+}
+
+func (r run) hasExchange(condition func(*fetch.Exchange) bool) bool {
+	return r.hasStep(func(s fetch.Step) bool { return s.Exchange != nil && condition(s.Exchange) })
+}
+
+// becameGET reports whether a redirect within the page's origin has made a GET of a call of another method.
+func (r run) becameGET() bool {
+	for _, result := range r.results {
+		other := false
+		for _, step := range result.Steps {
+			switch e := step.Exchange; {
+			case e == nil:
+			case e.Method != http.MethodGet && e.Method != http.MethodHead:
+				other = true
+			case other && e.RequestHeader.Get("Origin") == "":
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// redirectBlocked reports whether a redirect was not followed because of where it goes.
+func (r run) redirectBlocked() bool {
+	return slices.ContainsFunc(r.results, func(result *fetch.Result) bool {
+		return result.Verdict == fetch.Blocked && result.Cause.At == fetch.AtRedirect &&
+			slices.Contains([]fetch.Code{fetch.MixedContent, fetch.RedirectCredentials}, result.Cause.Code)
+	})
+}
+
+// allowAll answers with all that a call of any origin can need, if it has no credentials.
+var allowAll = hop{
+	preflight: answer{status: http.StatusNoContent, fields: []fetch.Field{
+		{Name: "Access-Control-Allow-Origin", Value: "*"},
+		{Name: "Access-Control-Allow-Methods", Value: "*"},
+		{Name: "Access-Control-Allow-Headers", Value: "*, Authorization"},
+		{Name: "Access-Control-Max-Age", Value: "600"},
+	}},
+	actual: answer{status: http.StatusOK, fields: []fetch.Field{
+		{Name: "Access-Control-Allow-Origin", Value: "*"},
+	}},
+}
+
+// redirectTo is as allowAll, but that it redirects.
+func redirectTo(status int, location string) hop {
+	return hop{
+		preflight: allowAll.preflight,
+		actual:    redirected(allowAll.actual, status, location),
+	}
+}
+
+// redirected is the answer as a redirect.
+func redirected(a answer, status int, location string) answer {
+	a.status = status
+	a.fields = append(slices.Clone(a.fields), fetch.Field{Name: "Location", Value: location})
+	return a
+}

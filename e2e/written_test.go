@@ -1,0 +1,95 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetch"
+)
+
+// writtenScripts are about what is rare among generated ones, or not in them at all. All engines agree on each, but on a
+// known difference.
+var writtenScripts = write(
+	script{name: "a page on loopback calls http", verdict: "allowed",
+		page: loopbackPage, url: plainAPI, hops: []hop{allowAll}},
+	script{name: "an https page calls http", verdict: "mixed-content",
+		url: plainAPI, hops: []hop{allowAll}},
+	script{name: "a frame of an https page calls http", verdict: "mixed-content",
+		framed: true, url: plainAPI, hops: []hop{allowAll}},
+	script{name: "a frame of an http page calls http", verdict: "allowed",
+		page: plainPage, framed: true, url: plainAPI, hops: []hop{allowAll}},
+	script{name: "a redirect from http to https on one host", verdict: "allowed",
+		page: plainPage, url: plainAPI, hops: []hop{redirectTo(301, secureAPI+"{path}/1"), allowAll}},
+
+	script{name: "* covers Authorization without credentials", verdict: "allowed",
+		url: secureAPI, header: []fetch.Field{{Name: "Authorization", Value: "Bearer x"}}, hops: []hop{{
+			preflight: answer{status: http.StatusNoContent, fields: []fetch.Field{
+				{Name: "Access-Control-Allow-Origin", Value: "*"},
+				{Name: "Access-Control-Allow-Headers", Value: "*"},
+				{Name: "Access-Control-Max-Age", Value: "600"},
+			}},
+			actual: allowAll.actual,
+		}}},
+
+	script{name: "20 redirects", verdict: "allowed", url: secureAPI, hops: chain(20)},
+	script{name: "21 redirects", verdict: "too-many-redirects", url: secureAPI, hops: chain(21)},
+	script{name: "20 redirects within the page's origin", verdict: "allowed", url: securePage, hops: chain(20)},
+	script{name: "21 redirects within the page's origin", verdict: "too-many-redirects", url: securePage, hops: chain(21)},
+	script{name: "a URL that redirects to itself", verdict: "too-many-redirects",
+		url: secureAPI, hops: []hop{redirectTo(302, "{path}/0")}},
+
+	script{name: "one value of 128 bytes", verdict: "allowed",
+		url: secureAPI, header: []fetch.Field{{Name: "Accept", Value: strings.Repeat("a", 128)}}, hops: []hop{allowAll}},
+	script{name: "one value of 129 bytes", verdict: "allowed",
+		url: secureAPI, header: []fetch.Field{{Name: "Accept", Value: strings.Repeat("a", 129)}}, hops: []hop{allowAll}},
+	script{name: "a preflight is remembered", verdict: "allowed",
+		url: secureAPI, method: "PUT", times: 2, hops: []hop{credentialed("600")}},
+	script{name: "a preflight with credentials is remembered", verdict: "allowed",
+		url: secureAPI, method: "PUT", credentials: true, times: 2, hops: []hop{credentialed("600")}},
+	script{name: "a preflight is remembered for 0 seconds", verdict: "allowed",
+		url: secureAPI, method: "PUT", credentials: true, times: 2, hops: []hop{credentialed("0")}},
+	script{name: "a preflight is remembered after a redirect", verdict: "allowed",
+		url: secureAPI, method: "PUT", times: 2, hops: []hop{redirectTo(307, "{path}/1"), credentialed("600")}},
+)
+
+func write(scripts ...script) []script {
+	for i, s := range scripts {
+		scripts[i] = s.withDefaults()
+	}
+	return scripts
+}
+
+// chain redirects so many times.
+func chain(redirects int) []hop {
+	var hops []hop
+	for i := range redirects {
+		hops = append(hops, redirectTo(302, "{path}/"+strconv.Itoa(i+1)))
+	}
+	return append(hops, allowAll)
+}
+
+// repeated are so many fields of 128 bytes.
+func repeated(count int) []fetch.Field {
+	var fields []fetch.Field
+	for range count {
+		fields = append(fields, fetch.Field{Name: "Accept", Value: strings.Repeat("a", 128)})
+	}
+	return fields
+}
+
+// credentialed allows a PUT of any origin with credentials.
+func credentialed(maxAge string) hop {
+	fields := []fetch.Field{
+		{Name: "Access-Control-Allow-Origin", Value: "{origin}"},
+		{Name: "Access-Control-Allow-Credentials", Value: "true"},
+	}
+	preflight := append(slices.Clone(fields),
+		fetch.Field{Name: "Access-Control-Allow-Methods", Value: "PUT"},
+		fetch.Field{Name: "Access-Control-Max-Age", Value: maxAge},
+	)
+	return hop{preflight: answer{status: 204, fields: preflight}, actual: answer{status: 200, fields: fields}}
+}

@@ -1,0 +1,144 @@
+package fetch
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/nlnwa/whatwg-url/url"
+
+	"github.com/caddy-cors/caddy-cors/internal/origin"
+)
+
+// Where engines differ from the Standard, and not all of them in the same way, the result is the Standard's, and has one
+// of these warnings. Each is about a difference that the tests see in the engine itself.
+const (
+	ChromiumRedirectCredentials WarningCode = "chromium-redirect-credentials"
+	ChromiumSafelist            WarningCode = "chromium-safelist"
+	EmptyLocation               WarningCode = "empty-location"
+	FirefoxDroppedHeaders       WarningCode = "firefox-dropped-headers"
+	FirefoxPreflightOrigin      WarningCode = "firefox-preflight-origin"
+	RedirectPreflight           WarningCode = "redirect-preflight"
+	RepeatedHeader              WarningCode = "repeated-header"
+	WebKitAuthorization         WarningCode = "webkit-authorization"
+	WebKitBodyHeaders           WarningCode = "webkit-body-headers"
+	WebKitDelete                WarningCode = "webkit-delete"
+	WebKitLoopback              WarningCode = "webkit-loopback"
+	WebKitRange                 WarningCode = "webkit-range"
+	WebKitRedirect              WarningCode = "webkit-redirect"
+)
+
+func (f *fetch) warnLoopbackPage(u *url.Url) {
+	if page, ok := origin.Parse(f.origin); ok && page.Loopback() && !isPotentiallyTrustworthy(u) {
+		f.warn(LoopbackPage, "By the Standard, a page on loopback cannot call http URLs of other hosts, as little as an https page. All browsers let it. When the page is served over https, they will not.")
+	}
+}
+
+func (f *fetch) warnLoopbackURL(u *url.Url) {
+	f.warn(WebKitLoopback, "Safari blocks http on loopback from https pages, as mixed content. By the Standard, and in other browsers, it is fine.", WebKit)
+}
+
+func (f *fetch) warnAuthorization() {
+	f.warn(AuthorizationWildcard, `By the Standard, the "*" in Access-Control-Allow-Headers does not cover Authorization. All browsers let it, so far: list Authorization too.`)
+}
+
+// warnPreflight is about whether a preflight is made, and how.
+func (f *fetch) warnPreflight() {
+	if f.redirectTainted() && f.origin != origin.Null {
+		f.warn(FirefoxPreflightOrigin, "After a redirect from one origin to another, the Origin is null. Firefox sends the page's in the preflight, and null in the request.", Firefox)
+	}
+	for _, field := range f.header {
+		if !strings.EqualFold(field.Name, "Range") || isSafelistedRequestHeader(field) {
+			continue
+		}
+		field.Value = strings.ToLower(field.Value)
+		if isSafelistedRequestHeader(field) {
+			f.warn(WebKitRange, "Safari needs no preflight for a Range whose unit is not in lower case.", WebKit)
+		}
+	}
+	if slices.ContainsFunc(f.header, isSafelistedByChromium) {
+		f.warn(ChromiumSafelist, "Chrome needs no preflight for a client hint or User-Agent, and does not ask for it if it needs one.", Chromium)
+	}
+}
+
+// isSafelistedByChromium reports whether Chromium takes a field for safelisted, which is not.
+func isSafelistedByChromium(f Field) bool {
+	return containsFold([]string{"Device-Memory", "Downlink", "DPR", "ECT", "RTT", "User-Agent", "Viewport-Width", "Width"}, f.Name) ||
+		strings.EqualFold(f.Name, "Save-Data") && strings.EqualFold(f.Value, "on")
+}
+
+// warnNoPreflight is about a call that needs no preflight any more.
+func (f *fetch) warnNoPreflight() {
+	const message = "Before a redirect, the call had what needs a preflight, and now it has not. "
+	switch {
+	case f.preflighted:
+		f.warn(RedirectPreflight, message+"Firefox and Safari make one all the same.", Firefox, WebKit)
+	case f.unsafeHeaders:
+		f.warn(RedirectPreflight, message+"Firefox makes one all the same.", Firefox)
+	}
+}
+
+// warnRepeated is about a script that sets a header more than once.
+func (f *fetch) warnRepeated() {
+	const message = "The script sets a header more than once, which browsers do not measure in the same way: "
+	unsafe := unsafeRequestHeaderNames(f.header)
+	if !slices.Equal(unsafe, unsafeRequestHeaderNames(combine(f.header))) {
+		f.warn(RepeatedHeader, message+"Chrome and Safari take it for one value, joined by commas.", Chromium, WebKit)
+	}
+	if slices.ContainsFunc(f.header, func(field Field) bool {
+		return slices.Contains(unsafe, strings.ToLower(field.Name)) && isSafelistedRequestHeader(field)
+	}) {
+		f.warn(RepeatedHeader, message+"Firefox sets no limit to all of them together.", Firefox)
+	}
+	if combined := combine(f.header); len(combined) < len(f.header) && len(unsafe) > 0 {
+		f.warn(RepeatedHeader, message+"Firefox asks for its name more than once.", Firefox)
+	}
+}
+
+// warnBodyDropped is about a redirect that takes the body away.
+func (f *fetch) warnBodyDropped() {
+	// Those that are safelisted make no difference.
+	if slices.ContainsFunc(f.header, func(field Field) bool { return isRequestBodyHeader(field.Name) && !isSafelistedRequestHeader(field) }) {
+		f.warn(WebKitBodyHeaders, "The redirect makes a GET of the call, and leaves out the headers of its body. Safari does not send them either, but its preflights ask for them.", WebKit)
+		f.headersDropped = true
+	}
+}
+
+// warnRedirect is about a redirect that is followed. The method is the one after it, the header the one before.
+func (f *fetch) warnRedirect(location string, next *url.Url) {
+	if location == "" {
+		f.warn(EmptyLocation, "A redirect with an empty Location is to the same URL, by the Standard and in Firefox. Chrome takes it for a response as any other, and Safari blocks the call.", Chromium, WebKit)
+	}
+	if f.responseTainted && sameOrigin(f.origin, originOf(f.urls[0])) {
+		f.warn(WebKitRedirect, "The page's own server has redirected to another origin, which redirects again: Safari blocks that.", WebKit)
+	}
+	if includesCredentials(next) {
+		f.warn(ChromiumRedirectCredentials, "The redirect's location has a username or a password, which is fine within the page's own origin. Chrome blocks it all the same.", Chromium)
+	}
+	crossOrigin := !sameOrigin(originOf(f.currentURL()), originOf(next))
+	if crossOrigin && f.method == http.MethodDelete {
+		f.warn(WebKitDelete, "Safari makes a GET of a DELETE that is redirected to another origin.", WebKit)
+	}
+	if crossOrigin && f.hasHeader("Authorization") {
+		f.warn(WebKitAuthorization, "Authorization is not sent to the origin that the call is redirected to. Safari does not send it either, but its preflight asks for it.", WebKit)
+	}
+	if f.headersDropped {
+		f.warn(FirefoxDroppedHeaders, "Headers were left out after a redirect. Firefox sends them again after the next redirect.", Firefox)
+	}
+}
+
+// warnVary is about shared caches, which give a stored response to every request that Vary does not tell apart.
+func (f *fetch) warnVary(response *response) {
+	allowOrigin, _ := get(response.header, "Access-Control-Allow-Origin")
+	vary, _, _ := extractTokens(response.header, "Vary")
+	cacheControl, _ := get(response.header, "Cache-Control")
+	if allowOrigin == "*" || f.method != "GET" && f.method != "HEAD" || slices.Contains(vary, "*") || containsFold(vary, "Origin") {
+		return
+	}
+	for _, directive := range decodeAndSplit(strings.ToLower(cacheControl)) {
+		if directive == "no-store" || directive == "private" {
+			return
+		}
+	}
+	f.warn(VaryOrigin, "The response names one origin, and Vary does not name Origin: a shared cache could give it to the page of another origin, which would be blocked.")
+}

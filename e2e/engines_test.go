@@ -219,7 +219,10 @@ func launchWebKit(t *testing.T, b *browser, n network, url string) {
 		t.Fatalf("Xvfb has no display: %v", err)
 	}
 
-	b.process = start(t, exec.Command(b.executables[0],
-		"--private", "--ignore-tls-errors", "--proxy=socks5://"+serveSOCKS(t, n), url,
-	), b.home, "DISPLAY=:"+strings.TrimSpace(display), "NO_AT_BRIDGE=1")
+	arguments := []string{"--private", "--ignore-tls-errors"}
+	if !n.direct {
+		arguments = append(arguments, "--proxy=socks5://"+serveSOCKS(t, n))
+	}
+	b.process = start(t, exec.Command(b.executables[0], append(arguments, url)...), b.home,
+		"DISPLAY=:"+strings.TrimSpace(display), "NO_AT_BRIDGE=1")
 }

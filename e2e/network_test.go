@@ -22,6 +22,7 @@ import (
 type network struct {
 	addresses map[string]string // "api.example.com:443" to "127.0.0.1:41234"
 	tls       *tls.Config       // trusts the certificates of the https ones
+	direct    bool              // the names are of loopback themselves, so that no browser needs a proxy to find them
 	quic      bool              // the https ones are to be called over HTTP/3, by browsers that can
 }
 

@@ -209,6 +209,50 @@ https://closed.example.com {
 	}
 }
 
+// WebKitGTK speaks HTTP/2 where there is no proxy, and so no name but localhost.
+func TestWebKitHTTP2(t *testing.T) {
+	page := newPage(t)
+	pageURL, api := "https://localhost:"+livecaddy.FreePort(t), "https://localhost:"+livecaddy.FreePort(t)
+	livecaddy.Start(t, fmt.Sprintf(`
+%[1]s {
+	tls internal {
+		on_demand
+	}
+	reverse_proxy %[2]s
+}
+%[3]s {
+	tls internal {
+		on_demand
+	}
+	cors %[1]s {
+		allow_methods PUT
+		allow_headers X-Requested-With
+		expose_headers X-Total
+	}
+	redir /redirect /proto
+	reverse_proxy %[4]s {
+		header_up X-Proto {http.request.proto}
+	}
+}`, pageURL, page.address, api, serveSuite(t)))
+	calls := []struct{ script, want string }{
+		{"return (await fetch('" + api + "/proto')).text()", "HTTP/2.0"},
+		{"return (await fetch('" + api + "/redirect', {method: 'PUT', headers: {'X-Requested-With': 'x'}})).text()", "HTTP/2.0"},
+		{"return (await fetch('" + api + "/')).headers.get('X-Total')", "17"},
+		{"return (await fetch('" + api + "/own')).status", "200"},
+		{"try { await fetch('" + api + "/', {method: 'DELETE'}) } catch (error) { return error.name }", "TypeError"},
+	}
+	var made []call
+	for _, c := range calls {
+		made = append(made, call{Script: c.script})
+	}
+	webKit := engines[slices.IndexFunc(engines, func(e engine) bool { return e.name == "WebKitGTK" })]
+	for i, got := range page.browse(t, webKit, network{direct: true}, pageURL+"/", made) {
+		if got.Body != calls[i].want {
+			t.Errorf("%s: %+v, want %q", calls[i].script, got, calls[i].want)
+		}
+	}
+}
+
 // serveSuite starts the backend of all sites.
 func serveSuite(t *testing.T) (address string) {
 	t.Helper()

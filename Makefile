@@ -33,7 +33,9 @@ lint:
 	go mod tidy -diff
 	go vet ./...
 	go run $(STATICCHECK) ./...
+	cd bench && go mod tidy -diff && go vet ./... && go run $(STATICCHECK) ./...
 
-# What a request costs.
+# What a request costs, and what it costs beside what people use instead.
 bench:
-	go test -run '^$$' -bench . -count=6 .
+	go test -run '^$$' -bench . -count=6 . ./internal/origin ./origins
+	cd bench && go test -run '^$$' -bench . -count=6 .

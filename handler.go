@@ -45,27 +45,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		decision:              h.policies.Decide(&req),
 	}
 	h.observe(r, &req, &rw.decision)
-	if h.ReportOnly && !h.Debug {
-		return next.ServeHTTP(w, r)
-	}
-	if !h.ReportOnly {
-		if h.Upstream == upstreamPreserve && r.Context().Value(caddyhttp.ErrorCtxKey) != nil {
-			// Error routes start with the headers of the failed response, the CORS headers of its own policy among them.
-			// Those are no upstream's.
-			removeCORS(w.Header())
+	if h.ReportOnly {
+		if !h.Debug {
+			return next.ServeHTTP(w, r)
 		}
-		denied := rw.decision.Outcome == policy.Denied
-		switch {
-		case rw.preflight && rw.decision.AllowOrigin == "" && (h.Enforce || !h.ForwardPreflight):
-			rw.WriteHeader(http.StatusForbidden)
-			return nil
-		case rw.preflight && !h.ForwardPreflight:
-			rw.WriteHeader(h.PreflightStatus)
-			return nil
-		case denied && h.Enforce && !rw.preflight:
-			rw.annotateOnce()
-			return caddyhttp.Error(http.StatusForbidden, fmt.Errorf("cors: %s: %.128q", rw.decision.Reason, rw.decision.Detail))
-		}
+	} else if answered, err := rw.answer(r); answered {
+		return err
 	}
 	err := next.ServeHTTP(rw, r)
 	// If nobody has written the response, the server is about to: an error's, or an empty one.
@@ -178,6 +163,28 @@ type responseWriter struct {
 	// shared with other responses, because other handlers may rewrite header values in place.
 	values [9]string
 	used   int
+}
+
+// answer answers what does not reach the next handlers: preflights that are not forwarded, and what enforce refuses.
+func (w *responseWriter) answer(r *http.Request) (answered bool, err error) {
+	h, d := w.handler, &w.decision
+	if h.Upstream == upstreamPreserve && r.Context().Value(caddyhttp.ErrorCtxKey) != nil {
+		// Error routes start with the headers of the failed response, the CORS headers of its own policy among them.
+		// Those are no upstream's.
+		removeCORS(w.Header())
+	}
+	switch {
+	case w.preflight && d.AllowOrigin == "" && (h.Enforce || !h.ForwardPreflight):
+		w.WriteHeader(http.StatusForbidden)
+		return true, nil
+	case w.preflight && !h.ForwardPreflight:
+		w.WriteHeader(h.PreflightStatus)
+		return true, nil
+	case !w.preflight && d.Outcome == policy.Denied && h.Enforce:
+		w.annotateOnce()
+		return true, caddyhttp.Error(http.StatusForbidden, fmt.Errorf("cors: %s: %.128q", d.Reason, d.Detail))
+	}
+	return false, nil
 }
 
 func (w *responseWriter) annotateOnce() {

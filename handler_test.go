@@ -40,7 +40,7 @@ type response struct {
 	body string
 }
 
-// send sends a request and reads the response. It follows no redirect.
+// send sends a request and reads the response. It follows no redirect. A Host field is the host that the request is for.
 func send(t testing.TB, client *http.Client, method, url string, header fields) response {
 	t.Helper()
 	req, err := http.NewRequest(method, url, nil)
@@ -50,6 +50,7 @@ func send(t testing.TB, client *http.Client, method, url string, header fields) 
 	for name, value := range header {
 		req.Header.Add(strings.TrimSuffix(name, "+"), value)
 	}
+	req.Host = req.Header.Get("Host") // if empty, it is the URL's
 	res, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)

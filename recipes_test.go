@@ -1,6 +1,7 @@
 package caddycors_test
 
 import (
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -38,23 +39,12 @@ func recipe(t *testing.T, heading string, replacements ...string) (caddyfile, ur
 	return site.ReplaceAllString(caddyfile, "http://$1:"+port+" {"), "http://127.0.0.1:" + port
 }
 
-// ask sends a request for a host from an origin, and returns the response.
+// ask sends a request for a host.
 func ask(t *testing.T, method, url, host string, header fields) response {
 	t.Helper()
-	req, err := http.NewRequest(method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Host = host
-	for name, value := range header {
-		req.Header.Set(name, value)
-	}
-	res, err := http1(t).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	return response{res, ""}
+	withHost := fields{"Host": host}
+	maps.Copy(withHost, header)
+	return send(t, http1(t), method, url, withHost)
 }
 
 // becomes waits until a page of the origin may call, or may not.

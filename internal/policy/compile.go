@@ -119,7 +119,7 @@ func (c *compiler) origins() {
 			c.incomplete = true
 		case text == "*":
 			c.policy.everyone = true
-			if c.others(text) {
+			if c.moreThanEveryone() {
 				c.problem("allow_origins", i, `"*" allows everyone, so the other origins beside it mean nothing: remove "*" to allow just those, or remove the others`)
 			}
 			c.risk("allow_origins", i, anyOrigin, `"*" with allow_credentials lets every website act in the name of your signed-in users: list the origins that may`)
@@ -137,10 +137,10 @@ func (c *compiler) origins() {
 	}
 }
 
-// others reports whether the policy has any origins besides those that are written as text.
-func (c *compiler) others(text string) bool {
+// moreThanEveryone reports whether anything stands beside "*".
+func (c *compiler) moreThanEveryone() bool {
 	return len(c.options.AllowOriginsRegexp)+len(c.options.Sources) > 0 ||
-		slices.ContainsFunc(c.options.AllowOrigins, func(other string) bool { return other != text })
+		slices.ContainsFunc(c.options.AllowOrigins, func(text string) bool { return text != "*" })
 }
 
 func (c *compiler) pattern(i int, text string) {

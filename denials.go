@@ -21,6 +21,9 @@ const (
 	// maxLogLines bounds the log lines of a logPeriod, but for one that counts what got none.
 	maxLogLines = 256
 	logPeriod   = time.Minute
+
+	// clockPeriod is how far the times of denials may be behind.
+	clockPeriod = 100 * time.Millisecond
 )
 
 // allDenials has the denials of all cors handlers of the process. It is not part of any configuration, so that it outlives
@@ -32,7 +35,14 @@ var allDenials denials
 type denials struct {
 	mu     sync.Mutex
 	list   map[denialKey]*denial
-	others uint64 // the count of denials that had to make room
+	latest *denial // what was denied last, which is most often what is denied next; nil where that is not in the list
+	others uint64  // the count of denials that had to make room
+
+	// Reading the clock would be the dearest part of a denial that repeats others. So while there are denials, it is
+	// read once in a while for all of them.
+	now      time.Time
+	ticking  bool // a timer keeps now up to date
+	wasAsked bool // since the timer's last tick
 
 	periodStart time.Time
 	lines       int         // logged in the period
@@ -48,6 +58,8 @@ type denialKey struct {
 
 // A denial is one entry of the list.
 type denial struct {
+	key denialKey
+
 	Reason policy.Reason `json:"reason"`
 	Origin string        `json:"origin"`
 	Detail string        `json:"detail,omitempty"` // the method or the header name that was missing
@@ -114,21 +126,26 @@ func (o denialOf) latest() denialLatest {
 
 // add counts a denied request, and logs it if it is time to.
 func (l *denials) add(o denialOf) {
-	key, now := o.key(), time.Now()
-	if l.addRepeat(key, o, now) {
+	key := o.key()
+	if l.addRepeat(key, o) {
 		return
 	}
 	latest := o.latest()
-	if line, ok := l.addLatest(key, latest, now, o.handler.logger); ok {
+	if line, ok := l.addLatest(key, latest, o.handler.logger); ok {
 		line.log(o.handler.logger)
 	}
 }
 
 // addRepeat counts a request that is like one that was logged in the last minute. It reports false if there is none.
-func (l *denials) addRepeat(key denialKey, o denialOf, now time.Time) bool {
+func (l *denials) addRepeat(key denialKey, o denialOf) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d := l.list[key]
+	d := l.latest
+	if d == nil || d.key != key {
+		d = l.list[key]
+		l.latest = d
+	}
+	now := l.clock()
 	if d == nil || now.Sub(d.logged) >= logPeriod || d.Policy != o.decision.Policy.Name() || d.ReportOnly != o.handler.ReportOnly {
 		return false
 	}
@@ -137,9 +154,10 @@ func (l *denials) addRepeat(key denialKey, o denialOf, now time.Time) bool {
 }
 
 // addLatest counts a request, and returns the entry to log, if it is time to.
-func (l *denials) addLatest(key denialKey, latest denialLatest, now time.Time, logger *zap.Logger) (line denial, ok bool) {
+func (l *denials) addLatest(key denialKey, latest denialLatest, logger *zap.Logger) (line denial, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now := l.clock()
 	if now.Sub(l.periodStart) >= logPeriod {
 		l.periodStart, l.lines = now, 0
 	}
@@ -177,7 +195,7 @@ func (l *denials) insert(key denialKey, now time.Time) *denial {
 		l.list = make(map[denialKey]*denial, maxDenials)
 	}
 	key.origin, key.detail = strings.Clone(key.origin), strings.Clone(key.detail)
-	d := &denial{Reason: key.reason, Origin: printable(key.origin), Detail: printable(key.detail), FirstSeen: now}
+	d := &denial{key: key, Reason: key.reason, Origin: printable(key.origin), Detail: printable(key.detail), FirstSeen: now}
 	l.list[key] = d
 	return d
 }
@@ -199,6 +217,7 @@ func (l *denials) evict(now time.Time, logger *zap.Logger) {
 		}
 	}
 	delete(l.list, least)
+	l.latest = nil
 	l.others += evicted.Count
 	l.countUnlogged(evicted.repeats, now, logger)
 }
@@ -260,5 +279,27 @@ func (l *denials) clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.list)
+	l.latest = nil
 	l.others = 0
+}
+
+// clock returns the time, or that of a short while ago.
+func (l *denials) clock() time.Time {
+	if l.ticking {
+		l.wasAsked = true
+		return l.now
+	}
+	l.now, l.ticking = time.Now(), true
+	time.AfterFunc(clockPeriod, l.tick)
+	return l.now
+}
+
+// tick moves the clock on, as long as it is asked.
+func (l *denials) tick() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ticking = l.wasAsked; l.ticking {
+		l.now, l.wasAsked = time.Now(), false
+		time.AfterFunc(clockPeriod, l.tick)
+	}
 }

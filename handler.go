@@ -37,21 +37,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	}
 	req := h.classify(r)
-	rw := &responseWriter{
-		ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
-		handler:               h,
-		preflight:             req.Preflight,
-		privateNetwork:        req.PrivateNetwork,
-		decision:              h.policies.Decide(&req),
-	}
-	h.observe(r, &req, &rw.decision)
+	d := h.policies.Decide(&req)
+	h.observe(r, &req, &d)
 	if h.ReportOnly {
 		if !h.Debug {
 			return next.ServeHTTP(w, r)
 		}
-	} else if answered, err := rw.answer(r); answered {
+	} else if answered, err := h.answer(w, r, &req, &d); answered {
 		return err
 	}
+	rw := h.newResponseWriter(w, &req, &d)
 	err := next.ServeHTTP(rw, r)
 	// If nobody has written the response, the server is about to: an error's, or an empty one.
 	rw.annotateOnce()
@@ -62,16 +57,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // Standard, section 3.3.2.
 func (h *Handler) classify(r *http.Request) policy.Request {
 	req := policy.Request{
-		Origin:    r.Header["Origin"],
-		Host:      r.Host,
-		FetchSite: r.Header["Sec-Fetch-Site"],
-		Context:   r.Context(),
+		Origin:  r.Header["Origin"],
+		Host:    r.Host,
+		Header:  r.Header,
+		Context: r.Context(),
 	}
 	if r.Method == http.MethodOptions && len(req.Origin) > 0 {
 		req.Method = r.Header["Access-Control-Request-Method"]
 		if req.Preflight = len(req.Method) > 0; req.Preflight {
 			req.Headers = r.Header["Access-Control-Request-Headers"]
-			req.PrivateNetwork = r.Header.Get("Access-Control-Request-Private-Network") == "true"
+			private := r.Header["Access-Control-Request-Private-Network"]
+			req.PrivateNetwork = len(private) > 0 && private[0] == "true"
 		}
 	}
 	if h.policies.PerRequest() {
@@ -105,15 +101,6 @@ type varyNames struct {
 
 func newVaryNames(names ...string) varyNames {
 	return varyNames{names: slices.Clip(names), joined: strings.Join(names, ", ")}
-}
-
-// removeCORS removes the headers that this handler owns, in whatever case they are spelled.
-func removeCORS(header http.Header) {
-	for name := range header {
-		if isCORS(name) {
-			delete(header, name)
-		}
-	}
 }
 
 func isCORS(name string) bool {
@@ -150,108 +137,108 @@ func fieldNames(header http.Header) string {
 	return strings.Join(names, ", ")
 }
 
-// A responseWriter annotates the response by the decision when its final header is written.
-type responseWriter struct {
-	caddyhttp.ResponseWriterWrapper
-	handler        *Handler
-	preflight      bool
-	privateNetwork bool // was asked for
-	annotated      bool
-	decision       policy.Decision
-
-	// values holds the field values that are set. They are in one array, for the sake of a single allocation, and not
-	// shared with other responses, because other handlers may rewrite header values in place.
-	values [9]string
-	used   int
-}
-
 // answer answers what does not reach the next handlers: preflights that are not forwarded, and what enforce refuses.
-func (w *responseWriter) answer(r *http.Request) (answered bool, err error) {
-	h, d := w.handler, &w.decision
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *policy.Request, d *policy.Decision) (answered bool, err error) {
 	if h.Upstream == upstreamPreserve && r.Context().Value(caddyhttp.ErrorCtxKey) != nil {
 		// Error routes start with the headers of the failed response, the CORS headers of its own policy among them.
 		// Those are no upstream's.
 		removeCORS(w.Header())
 	}
 	switch {
-	case w.preflight && d.AllowOrigin == "" && (h.Enforce || !h.ForwardPreflight):
+	case req.Preflight && d.AllowOrigin == "" && (h.Enforce || !h.ForwardPreflight):
+		h.annotate(w.Header(), d, true, make([]string, 0, 1), nil)
 		w.WriteHeader(http.StatusForbidden)
 		return true, nil
-	case w.preflight && !h.ForwardPreflight:
+	case req.Preflight && !h.ForwardPreflight:
+		h.annotate(w.Header(), d, true, make([]string, 0, maxFields), nil)
 		w.WriteHeader(h.PreflightStatus)
 		return true, nil
-	case !w.preflight && d.Outcome == policy.Denied && h.Enforce:
-		w.annotateOnce()
+	case !req.Preflight && d.Outcome == policy.Denied && h.Enforce:
+		h.annotate(w.Header(), d, false, make([]string, 0, 1), nil)
 		return true, caddyhttp.Error(http.StatusForbidden, fmt.Errorf("cors: %s: %.128q", d.Reason, d.Detail))
 	}
 	return false, nil
 }
 
-func (w *responseWriter) annotateOnce() {
-	if !w.annotated {
-		w.annotated = true
-		w.annotate(w.Header())
-	}
-}
-
-// annotate sets the CORS headers, Vary and the debug header.
-func (w *responseWriter) annotate(header http.Header) {
-	h, d, p := w.handler, &w.decision, w.decision.Policy
+// annotate sets the CORS headers, Vary and the debug header. The field values are put into the capacity of values, then
+// into that of more, and beyond it into memory of their own.
+func (h *Handler) annotate(header http.Header, d *policy.Decision, preflight bool, values, more []string) {
+	fields := fields{header, values, more}
 	if h.Debug {
-		w.set(header, debugHeader, debugValue(d))
+		fields.set(debugHeader, debugValue(d))
 	}
 	if h.ReportOnly {
 		return
 	}
-	vary := h.vary
-	if w.preflight {
-		vary = h.varyPreflight
+	vary := &h.vary
+	if preflight {
+		vary = &h.varyPreflight
 	}
-	w.addVary(header, vary)
-	if h.Upstream == upstreamPreserve && hasAllowOrigin(header) {
-		return
+	if len(header) > 0 {
+		if h.Upstream == upstreamPreserve && hasAllowOrigin(header) {
+			fields.addVary(vary)
+			return
+		}
+		removeCORS(header)
 	}
-	removeCORS(header)
+	fields.addVary(vary)
 	if d.AllowOrigin == "" {
 		return
 	}
-	w.set(header, allowOrigin, d.AllowOrigin)
+	p := d.Policy
+	fields.set(allowOrigin, d.AllowOrigin)
 	if p.Credentials() {
-		w.set(header, allowCredentials, "true")
+		fields.set(allowCredentials, "true")
 	}
-	if w.preflight {
-		w.set(header, allowMethods, d.AllowMethods)
-		w.set(header, allowHeaders, d.AllowHeaders)
-		if w.privateNetwork && p.PrivateNetwork() {
-			w.set(header, allowPrivateNetwork, "true")
+	if preflight {
+		fields.set(allowMethods, d.AllowMethods)
+		fields.set(allowHeaders, d.AllowHeaders)
+		if d.AllowPrivateNetwork {
+			fields.set(allowPrivateNetwork, "true")
 		}
 		if d.Outcome == policy.Allowed {
-			w.set(header, maxAge, p.MaxAge())
+			fields.set(maxAge, p.MaxAge())
 		}
 	} else if p.ExposeTiming() {
-		w.set(header, timingAllowOrigin, d.AllowOrigin)
+		fields.set(timingAllowOrigin, d.AllowOrigin)
 	}
 	exposed, literal := p.ExposeHeaders()
-	if literal && !w.preflight {
+	if literal && !preflight {
 		exposed = fieldNames(header)
 	}
-	w.set(header, exposeHeaders, exposed)
+	fields.set(exposeHeaders, exposed)
 }
 
-func (w *responseWriter) set(header http.Header, name, value string) {
+// maxFields is the most fields that annotate sets, less those of debug and private networks.
+const maxFields = 8
+
+// fields sets fields of a header. The values are in an array for all of them, for the sake of a single allocation; they are
+// never shared with other responses, because other handlers may rewrite them in place.
+type fields struct {
+	header       http.Header
+	values, more []string
+}
+
+// set sets the field, unless the value is empty.
+func (f *fields) set(name, value string) {
 	if value == "" {
 		return
 	}
-	w.values[w.used] = value
-	header[name] = w.values[w.used : w.used+1 : w.used+1]
-	w.used++
+	if len(f.values) == cap(f.values) {
+		if f.values, f.more = f.more, nil; cap(f.values) == 0 {
+			f.values = make([]string, 0, maxFields)
+		}
+	}
+	n := len(f.values)
+	f.values = append(f.values, value)
+	f.header[name] = f.values[n : n+1 : n+1]
 }
 
 // addVary adds the names that the Vary field does not have yet.
-func (w *responseWriter) addVary(header http.Header, vary varyNames) {
-	present := header["Vary"]
+func (f *fields) addVary(vary *varyNames) {
+	present := f.header["Vary"]
 	if len(present) == 0 {
-		w.set(header, "Vary", vary.joined)
+		f.set("Vary", vary.joined)
 		return
 	}
 	if httpguts.HeaderValuesContainsToken(present, "*") {
@@ -262,7 +249,71 @@ func (w *responseWriter) addVary(header http.Header, vary varyNames) {
 			present = append(slices.Clip(present), name)
 		}
 	}
-	header["Vary"] = present
+	f.header["Vary"] = present
+}
+
+// removeCORS removes the headers that this handler owns, in whatever case they are spelled.
+func removeCORS(header http.Header) {
+	for name := range header {
+		if isCORS(name) {
+			delete(header, name)
+		}
+	}
+}
+
+// A responseWriter annotates the response by the decision when its final header is written. There is one for every
+// request, so it holds what most of them need, and the rest apart.
+type responseWriter struct {
+	caddyhttp.ResponseWriterWrapper
+	handler     *Handler
+	policy      *policy.Policy
+	allowOrigin string
+	rest        *rest
+	annotated   bool
+	values      [2]string // of Vary and Access-Control-Allow-Origin
+}
+
+// rest is what a responseWriter needs under policies that send more, and of forwarded preflights.
+type rest struct {
+	decision  *policy.Decision // the whole of it, for preflights and the debug header
+	preflight bool
+	values    [4]string
+}
+
+func (h *Handler) newResponseWriter(w http.ResponseWriter, req *policy.Request, d *policy.Decision) *responseWriter {
+	var rw *responseWriter
+	if whole := req.Preflight || h.Debug; whole || d.Policy.SendsMore() {
+		both := new(struct {
+			responseWriter
+			rest
+		})
+		rw = &both.responseWriter
+		rw.rest = &both.rest
+		if whole {
+			decision := *d
+			rw.rest.decision, rw.rest.preflight = &decision, req.Preflight
+		}
+	} else {
+		rw = new(responseWriter)
+	}
+	rw.ResponseWriter, rw.handler, rw.policy, rw.allowOrigin = w, h, d.Policy, d.AllowOrigin
+	return rw
+}
+
+func (w *responseWriter) annotateOnce() {
+	if w.annotated {
+		return
+	}
+	w.annotated = true
+	d := &policy.Decision{Policy: w.policy, AllowOrigin: w.allowOrigin}
+	if w.rest == nil {
+		w.handler.annotate(w.Header(), d, false, w.values[:0], nil)
+		return
+	}
+	if w.rest.decision != nil {
+		d = w.rest.decision
+	}
+	w.handler.annotate(w.Header(), d, w.rest.preflight, w.values[:0], w.rest.values[:0])
 }
 
 // WriteHeader annotates the response, unless it is an informational one (1xx), which is not final; or 101, which ends

@@ -161,7 +161,7 @@ func TestDenialIsLoggedAndListed(t *testing.T) {
 			if len(list) != 1 || others != 0 {
 				t.Fatalf("listed: %v and %d others", list, others)
 			}
-			if first, last := list[0]["first_seen"].(string), list[0]["last_seen"].(string); first >= last {
+			if first, last := list[0]["first_seen"].(string), list[0]["last_seen"].(string); first > last {
 				t.Errorf("seen first at %s, last at %s", first, last)
 			}
 			delete(list[0], "first_seen")

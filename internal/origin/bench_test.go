@@ -34,3 +34,17 @@ func BenchmarkFamilies(b *testing.B) {
 		}
 	}
 }
+
+// What a request's Origin costs where it is not among the exact ones.
+func BenchmarkParse(b *testing.B) {
+	for _, text := range []string{"https://evil.example", "https://shop.customer-17.example.com:8443", "http://localhost:3000", "https://192.0.2.1", "http://[2001:db8::1]"} {
+		b.Run(text, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, ok := Parse(text); !ok {
+					b.Fatal("no origin")
+				}
+			}
+		})
+	}
+}

@@ -29,8 +29,8 @@ type Origin struct {
 // a host of lower-case labels or an IP address as the URL Standard serializes it, and a port unless it is the scheme's
 // default one. For [Null] and all else it reports false. It does not allocate.
 func Parse(text string) (Origin, bool) {
-	scheme, rest, ok := strings.Cut(text, "://")
-	if !ok || !validScheme(scheme) || scheme == "file" {
+	scheme, rest, ok := cutScheme(text)
+	if !ok {
 		return Origin{}, false
 	}
 	host, port, ok := splitPort(rest)
@@ -62,10 +62,19 @@ func (o Origin) Loopback() bool { return isLoopback(o.host) }
 // compared: behind a TLS-terminating proxy a server does not know its own.
 func (o Origin) SameHost(hostport string) bool {
 	host, port, ok := splitPort(hostport)
-	if !ok || o.host == "" || !strings.EqualFold(host, o.host) {
+	if !ok || o.host == "" || len(host) != len(o.host) || !strings.EqualFold(host, o.host) {
 		return false
 	}
 	return port == o.port || o.port == "" && port == ":"+defaultPort(o.scheme)
+}
+
+// cutScheme takes the scheme and the "://" off an origin's text. Most have the one that is tried first.
+func cutScheme(text string) (scheme, rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(text, "https://"); ok {
+		return "https", rest, true
+	}
+	scheme, rest, ok = strings.Cut(text, "://")
+	return scheme, rest, ok && validScheme(scheme) && scheme != "file"
 }
 
 // splitPort splits "host:port" into "host" and ":port", which is empty when there is none.
@@ -134,35 +143,44 @@ func validPort(scheme, port string) bool {
 }
 
 func validHost(host string, special bool) bool {
-	if len(host) > maxHostLength || !validLabels(host) {
+	if len(host) > maxHostLength {
 		return false
 	}
-	if special && endsInNumber(host) {
+	label := 0 // where it starts
+	for i := 0; i < len(host); i++ {
+		if isLabel[host[i]] {
+			continue
+		}
+		if host[i] != '.' || i == label || i-label > maxLabelLength {
+			return false
+		}
+		label = i + 1
+	}
+	if len(host) == label || len(host)-label > maxLabelLength {
+		return false
+	}
+	if special && isNumber(host[label:]) {
 		return validIPv4(host)
 	}
 	return true
 }
 
-func validLabels(host string) bool {
-	label := 0
-	for i := 0; i < len(host); i++ {
-		switch c := host[i]; {
-		case 'a' <= c && c <= 'z', isDigit(c), c == '-', c == '_':
-			if label++; label > maxLabelLength {
-				return false
-			}
-		case c == '.' && label > 0:
-			label = 0
-		default:
-			return false
-		}
+// isLabel tells which bytes a label of a host consists of.
+var isLabel = func() (table [256]bool) {
+	for _, c := range "abcdefghijklmnopqrstuvwxyz0123456789-_" {
+		table[c] = true
 	}
-	return label > 0
-}
+	return table
+}()
 
 // endsInNumber is the URL Standard's ends-in-a-number checker: such a host is an IPv4 address or nothing.
-func endsInNumber(host string) bool {
-	last := host[strings.LastIndexByte(host, '.')+1:]
+func endsInNumber(host string) bool { return isNumber(host[strings.LastIndexByte(host, '.')+1:]) }
+
+// isNumber is its part for the last label.
+func isNumber(last string) bool {
+	if last != "" && !isDigit(last[0]) {
+		return false
+	}
 	if hex, ok := strings.CutPrefix(last, "0x"); ok {
 		return strings.Trim(hex, "0123456789abcdef") == ""
 	}

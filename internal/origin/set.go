@@ -7,7 +7,8 @@ import "strings"
 // longest of them has. Add must not run beside a look-up.
 type Set struct {
 	exact   map[string]struct{}
-	longest int // of the exact origins, in bytes
+	only    string // the exact origin, where there is one alone: it is compared, not looked up
+	longest int    // of the exact origins, in bytes
 
 	families map[family]kinds
 	labels   int // the most that the suffix of a family has
@@ -51,6 +52,9 @@ func (s *Set) Add(p Pattern) {
 			s.exact = make(map[string]struct{})
 		}
 		s.exact[o.text] = struct{}{}
+		if s.only = o.text; len(s.exact) > 1 {
+			s.only = ""
+		}
 		s.longest = max(s.longest, len(o.text))
 		return
 	}
@@ -68,6 +72,9 @@ func (s *Set) Add(p Pattern) {
 func (s *Set) HasExact(text string) bool {
 	if len(text) > s.longest {
 		return false
+	}
+	if s.only != "" {
+		return text == s.only
 	}
 	_, ok := s.exact[text]
 	return ok

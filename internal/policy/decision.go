@@ -13,6 +13,9 @@ type Decision struct {
 
 	// AllowMethods and AllowHeaders are the values of Access-Control-Allow-Methods and -Headers, for preflights.
 	AllowMethods, AllowHeaders string
+
+	// AllowPrivateNetwork is true for preflights that asked for a private network, and may have it.
+	AllowPrivateNetwork bool
 }
 
 // Outcome is the gist of a decision, a word that logs and metrics use too.

@@ -45,13 +45,19 @@ func (s nameSet) has(name string) bool {
 	return ok
 }
 
+// maxSeparators is the longest run of commas and white space that is passed over. Empty elements are to be ignored, but
+// not so many that they could harm a server (RFC 9110, section 5.6.1.2).
+const maxSeparators = 256
+
 // nextElement takes the first element off a comma-separated list (RFC 9110, section 5.6.1), without the white space
-// around it. An empty element is returned as such.
+// around it. An empty element is returned as such. After a run of more than [maxSeparators], the element is a separator,
+// which is no name of anything.
 func nextElement(list string) (element, rest string, more bool) {
-	// A run of separators is passed over at once, so that a list of nothing else is read once and quickly.
 	start := 0
 	for start < len(list) && (list[start] == ',' || list[start] == ' ' || list[start] == '\t') {
-		start++
+		if start++; start > maxSeparators {
+			return ",", "", false
+		}
 	}
 	list = list[start:]
 	element, rest, more = strings.Cut(list, ",")

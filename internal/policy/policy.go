@@ -58,8 +58,8 @@ func (p *Policy) Name() string { return p.name }
 // Credentials reports whether cookies and the like may be sent: Access-Control-Allow-Credentials.
 func (p *Policy) Credentials() bool { return p.credentials }
 
-// PrivateNetwork reports whether pages of public networks may call a server in a private one.
-func (p *Policy) PrivateNetwork() bool { return p.privateNetwork }
+// SendsMore reports whether actual responses get more CORS headers than Access-Control-Allow-Origin.
+func (p *Policy) SendsMore() bool { return p.credentials || p.exposeTiming || p.expose.value != "" }
 
 // ExposeTiming reports whether scripts may read the detailed timing of requests: Timing-Allow-Origin.
 func (p *Policy) ExposeTiming() bool { return p.exposeTiming }
@@ -112,9 +112,12 @@ type Request struct {
 	// Origin holds the values of the Origin field's lines, none if the request has no Origin.
 	Origin []string
 
-	// Host is the authority that the request is for, and FetchSite the values of Sec-Fetch-Site.
-	Host      string
-	FetchSite []string
+	// Host is the authority that the request is for.
+	Host string
+
+	// Header holds the request's fields by their canonical names. Of those above and below it has no say; Sec-Fetch-Site
+	// is looked up in it, by the few requests for which it matters.
+	Header map[string][]string
 
 	// Preflight marks a CORS-preflight request. The fields below it matter for those alone.
 	Preflight bool
@@ -137,8 +140,8 @@ type Request struct {
 // Decide decides what a request may have. The order is the browser's: the origin first, as in the CORS check of the Fetch
 // Standard (section 4.9, "CORS check"), then, as in its CORS-preflight fetch (section 4.8), the method and the header
 // names. Its cost is bounded by one reading of the request's values, and nothing it allocates grows with them.
-func (ps *Policies) Decide(r *Request) Decision {
-	d := ps.checkOrigin(r)
+func (ps *Policies) Decide(r *Request) (d Decision) {
+	ps.checkOrigin(r, &d)
 	if !r.Preflight || d.AllowOrigin == "" {
 		return d
 	}
@@ -149,6 +152,7 @@ func (ps *Policies) Decide(r *Request) Decision {
 	if reason, detail := p.checkHeaders(r, &d); reason != "" && d.Reason == "" {
 		d.Outcome, d.Reason, d.Detail = Denied, reason, detail
 	}
+	d.AllowPrivateNetwork = r.PrivateNetwork && p.privateNetwork
 	if r.PrivateNetwork && !p.privateNetwork && d.Reason == "" {
 		d.Outcome, d.Reason = Denied, PrivateNetworkNotAllowed
 	}
@@ -156,46 +160,53 @@ func (ps *Policies) Decide(r *Request) Decision {
 }
 
 // checkOrigin finds the first policy that allows the request's origin. If none does, the decision is the last one's.
-func (ps *Policies) checkOrigin(r *Request) Decision {
-	last := ps.list[len(ps.list)-1]
-	if ps.public {
-		if len(r.Origin) == 0 {
-			return Decision{Outcome: NoOrigin, Policy: last, AllowOrigin: "*"}
-		}
-		return Decision{Outcome: Allowed, Policy: last, AllowOrigin: "*"}
+func (ps *Policies) checkOrigin(r *Request, d *Decision) {
+	if len(r.Origin) == 1 && !ps.public {
+		ps.checkOneOrigin(r.Origin[0], r, d)
+		return
 	}
-	switch len(r.Origin) {
-	case 0:
-		return Decision{Outcome: NoOrigin, Policy: last}
-	case 1:
+	d.Policy = ps.list[len(ps.list)-1]
+	switch {
+	case len(r.Origin) == 0:
+		d.Outcome = NoOrigin
+	case ps.public:
+		d.Outcome = Allowed
 	default:
-		return Decision{Outcome: Denied, Policy: last, Reason: OriginInvalid, Detail: r.Origin[0]}
+		d.Outcome, d.Reason, d.Detail = Denied, OriginInvalid, r.Origin[0]
 	}
-	text := r.Origin[0]
+	if ps.public {
+		d.AllowOrigin = "*"
+	}
+}
+
+func (ps *Policies) checkOneOrigin(text string, r *Request, d *Decision) {
 	var o origin.Origin
 	var valid bool
 	for i, p := range ps.list {
+		d.Policy = p
 		if p.origins.HasExact(text) {
-			return Decision{Outcome: Allowed, Policy: p, AllowOrigin: text}
+			d.Outcome, d.AllowOrigin = Allowed, text
+			return
 		}
 		if i == 0 {
 			o, valid = origin.Parse(text)
 		}
 		if valid && p.allows(o, r) || text == origin.Null && p.allowsNull() {
-			return Decision{Outcome: Allowed, Policy: p, AllowOrigin: text}
+			d.Outcome, d.AllowOrigin = Allowed, text
+			return
 		}
 	}
 	if !r.Preflight && sameOrigin(o, r) {
-		return Decision{Outcome: SameOrigin, Policy: last}
+		d.Outcome = SameOrigin
+		return
 	}
-	reason := OriginNotAllowed
+	d.Outcome, d.Reason, d.Detail = Denied, OriginNotAllowed, text
 	switch {
 	case text == origin.Null:
-		reason = OriginNull
+		d.Reason = OriginNull
 	case !valid:
-		reason = OriginInvalid
+		d.Reason = OriginInvalid
 	}
-	return Decision{Outcome: Denied, Policy: last, Reason: reason, Detail: text}
 }
 
 // allows reports whether the policy's patterns, regular expressions, placeholders or sources allow the origin.
@@ -231,8 +242,8 @@ func (p *Policy) allowsNull() bool { return p.null || p.everyone && !p.credentia
 // Sec-Fetch-Site know it, even where their Origin says "null" (a form under Referrer-Policy: no-referrer). For the others
 // the host tells; o is the zero Origin if the request's did not parse.
 func sameOrigin(o origin.Origin, r *Request) bool {
-	if len(r.FetchSite) > 0 {
-		return r.FetchSite[0] == "same-origin"
+	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 {
+		return site[0] == "same-origin"
 	}
 	return o.SameHost(r.Host)
 }

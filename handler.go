@@ -55,13 +55,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // classify takes from the request what bears on the decision. A preflight is a CORS-preflight request of the Fetch
 // Standard, section 3.3.2.
-func (h *Handler) classify(r *http.Request) policy.Request {
-	req := policy.Request{
-		Origin:  r.Header["Origin"],
-		Host:    r.Host,
-		Header:  r.Header,
-		Context: r.Context(),
-	}
+func (h *Handler) classify(r *http.Request) (req policy.Request) {
+	req.Origin = r.Header["Origin"]
+	req.Host, req.Header, req.Context = r.Host, r.Header, r.Context()
 	if r.Method == http.MethodOptions && len(req.Origin) > 0 {
 		req.Method = r.Header["Access-Control-Request-Method"]
 		if req.Preflight = len(req.Method) > 0; req.Preflight {
@@ -146,24 +142,28 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *policy.Req
 	}
 	switch {
 	case req.Preflight && d.AllowOrigin == "" && (h.Enforce || !h.ForwardPreflight):
-		h.annotate(w.Header(), d, true, make([]string, 0, 1), nil)
+		h.annotate(w.Header(), d, true, make([]string, 0, 1))
 		w.WriteHeader(http.StatusForbidden)
 		return true, nil
 	case req.Preflight && !h.ForwardPreflight:
-		h.annotate(w.Header(), d, true, make([]string, 0, maxFields), nil)
+		values := make([]string, 0, maxPreflightFields)
+		if !d.Policy.SendsMore() {
+			values = make([]string, 0, maxPreflightFields-2)
+		}
+		h.annotate(w.Header(), d, true, values)
 		w.WriteHeader(h.PreflightStatus)
 		return true, nil
 	case !req.Preflight && d.Outcome == policy.Denied && h.Enforce:
-		h.annotate(w.Header(), d, false, make([]string, 0, 1), nil)
+		h.annotate(w.Header(), d, false, make([]string, 0, 1))
 		return true, caddyhttp.Error(http.StatusForbidden, fmt.Errorf("cors: %s: %.128q", d.Reason, d.Detail))
 	}
 	return false, nil
 }
 
-// annotate sets the CORS headers, Vary and the debug header. The field values are put into the capacity of values, then
-// into that of more, and beyond it into memory of their own.
-func (h *Handler) annotate(header http.Header, d *policy.Decision, preflight bool, values, more []string) {
-	fields := fields{header, values, more}
+// annotate sets the CORS headers, Vary and the debug header. The field values are put into the capacity of values, which
+// is not to be shared with other responses, and beyond it into memory of their own.
+func (h *Handler) annotate(header http.Header, d *policy.Decision, preflight bool, values []string) {
+	fields := fields{header, values}
 	if h.Debug {
 		fields.set(debugHeader, debugValue(d))
 	}
@@ -174,15 +174,7 @@ func (h *Handler) annotate(header http.Header, d *policy.Decision, preflight boo
 	if preflight {
 		vary = &h.varyPreflight
 	}
-	if len(header) > 0 {
-		if h.Upstream == upstreamPreserve && hasAllowOrigin(header) {
-			fields.addVary(vary)
-			return
-		}
-		removeCORS(header)
-	}
-	fields.addVary(vary)
-	if d.AllowOrigin == "" {
+	if !h.clear(&fields, vary) || d.AllowOrigin == "" {
 		return
 	}
 	p := d.Policy
@@ -209,14 +201,38 @@ func (h *Handler) annotate(header http.Header, d *policy.Decision, preflight boo
 	fields.set(exposeHeaders, exposed)
 }
 
-// maxFields is the most fields that annotate sets, less those of debug and private networks.
-const maxFields = 8
+// clear adds Vary, and makes room for the CORS headers: it removes those that are there, or reports false if they are to
+// stay.
+func (h *Handler) clear(f *fields, vary *varyNames) bool {
+	if h.Upstream == upstreamPreserve && hasAllowOrigin(f.header) {
+		f.addVary(f.header["Vary"], vary)
+		return false
+	}
+	var present []string
+	for name, values := range f.header {
+		switch {
+		case isCORS(name):
+			delete(f.header, name)
+		case name == "Vary":
+			present = values
+		}
+	}
+	f.addVary(present, vary)
+	return true
+}
+
+// The most fields that annotate sets in the answer to a preflight and in other responses, less those of debug and private
+// networks.
+const (
+	maxPreflightFields = 7
+	maxActualFields    = 5
+)
 
 // fields sets fields of a header. The values are in an array for all of them, for the sake of a single allocation; they are
 // never shared with other responses, because other handlers may rewrite them in place.
 type fields struct {
-	header       http.Header
-	values, more []string
+	header http.Header
+	values []string
 }
 
 // set sets the field, unless the value is empty.
@@ -224,19 +240,16 @@ func (f *fields) set(name, value string) {
 	if value == "" {
 		return
 	}
-	if len(f.values) == cap(f.values) {
-		if f.values, f.more = f.more, nil; cap(f.values) == 0 {
-			f.values = make([]string, 0, maxFields)
-		}
-	}
 	n := len(f.values)
+	if n == cap(f.values) {
+		f.values, n = make([]string, 0, maxPreflightFields), 0
+	}
 	f.values = append(f.values, value)
 	f.header[name] = f.values[n : n+1 : n+1]
 }
 
 // addVary adds the names that the Vary field does not have yet.
-func (f *fields) addVary(vary *varyNames) {
-	present := f.header["Vary"]
+func (f *fields) addVary(present []string, vary *varyNames) {
 	if len(present) == 0 {
 		f.set("Vary", vary.joined)
 		return
@@ -265,19 +278,18 @@ func removeCORS(header http.Header) {
 // request, so it holds what most of them need, and the rest apart.
 type responseWriter struct {
 	caddyhttp.ResponseWriterWrapper
-	handler     *Handler
-	policy      *policy.Policy
-	allowOrigin string
-	rest        *rest
-	annotated   bool
-	values      [2]string // of Vary and Access-Control-Allow-Origin
+	handler   *Handler
+	rest      *rest
+	annotated bool
+	values    [2]string // of Access-Control-Allow-Origin, if it is to be set, and Vary
 }
 
-// rest is what a responseWriter needs under policies that send more, and of forwarded preflights.
+// rest is what a responseWriter needs where there is more to set.
 type rest struct {
-	decision  *policy.Decision // the whole of it, for preflights and the debug header
+	policy    *policy.Policy
+	decision  *policy.Decision // the whole of it, for forwarded preflights and the debug header
 	preflight bool
-	values    [4]string
+	values    [maxActualFields]string
 }
 
 func (h *Handler) newResponseWriter(w http.ResponseWriter, req *policy.Request, d *policy.Decision) *responseWriter {
@@ -289,6 +301,7 @@ func (h *Handler) newResponseWriter(w http.ResponseWriter, req *policy.Request, 
 		})
 		rw = &both.responseWriter
 		rw.rest = &both.rest
+		rw.rest.policy = d.Policy
 		if whole {
 			decision := *d
 			rw.rest.decision, rw.rest.preflight = &decision, req.Preflight
@@ -296,7 +309,7 @@ func (h *Handler) newResponseWriter(w http.ResponseWriter, req *policy.Request, 
 	} else {
 		rw = new(responseWriter)
 	}
-	rw.ResponseWriter, rw.handler, rw.policy, rw.allowOrigin = w, h, d.Policy, d.AllowOrigin
+	rw.ResponseWriter, rw.handler, rw.values[0] = w, h, d.AllowOrigin
 	return rw
 }
 
@@ -305,15 +318,18 @@ func (w *responseWriter) annotateOnce() {
 		return
 	}
 	w.annotated = true
-	d := &policy.Decision{Policy: w.policy, AllowOrigin: w.allowOrigin}
-	if w.rest == nil {
-		w.handler.annotate(w.Header(), d, false, w.values[:0], nil)
-		return
+	header, rest := w.Header(), w.rest
+	switch {
+	case rest == nil:
+		fields := fields{header, w.values[:1]}
+		if w.handler.clear(&fields, &w.handler.vary) && w.values[0] != "" {
+			header[allowOrigin] = w.values[:1:1]
+		}
+	case rest.decision != nil:
+		w.handler.annotate(header, rest.decision, rest.preflight, rest.values[:0])
+	default:
+		w.handler.annotate(header, &policy.Decision{Policy: rest.policy, AllowOrigin: w.values[0]}, false, rest.values[:0])
 	}
-	if w.rest.decision != nil {
-		d = w.rest.decision
-	}
-	w.handler.annotate(w.Header(), d, w.rest.preflight, w.values[:0], w.rest.values[:0])
 }
 
 // WriteHeader annotates the response, unless it is an informational one (1xx), which is not final; or 101, which ends

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -49,7 +50,7 @@ func (h *Handler) observe(r *http.Request, asked *policy.Request, d *policy.Deci
 		vars[outcomeVar], vars[policyVar] = outcomeValue(d.Outcome), t.name
 		again := len(vars) == before
 		if d.Reason != "" {
-			vars[reasonVar] = string(d.Reason)
+			vars[reasonVar] = reasonValues[d.Reason]
 		} else if again {
 			delete(vars, reasonVar)
 		}
@@ -75,7 +76,16 @@ func outcomeValue(o policy.Outcome) any {
 	case policy.SameOrigin:
 		return string(policy.SameOrigin)
 	}
-	return string(o)
+	return string(policy.Denied)
+}
+
+// reasonValues has the reasons likewise.
+var reasonValues = map[policy.Reason]any{}
+
+func init() {
+	for _, reason := range slices.Concat(policy.OriginReasons, policy.PreflightReasons) {
+		reasonValues[reason] = string(reason)
+	}
 }
 
 // A tally observes the decisions of one policy.
@@ -135,13 +145,13 @@ func newCounters(name string, last bool) *counters {
 		actual:    series(kindActual, policy.Allowed, ""),
 		denied:    [2]map[policy.Reason]prometheus.Counter{{}, {}},
 	}
-	for _, reason := range []policy.Reason{policy.MethodNotAllowed, policy.HeaderNotAllowed, policy.PrivateNetworkNotAllowed} {
+	for _, reason := range policy.PreflightReasons {
 		c.denied[0][reason] = series(kindPreflight, policy.Denied, reason)
 	}
 	if last {
 		c.sameOrigin = series(kindActual, policy.SameOrigin, "")
 		c.noOrigin = series(kindActual, policy.NoOrigin, "")
-		for _, reason := range []policy.Reason{policy.OriginNotAllowed, policy.OriginNull, policy.OriginInvalid} {
+		for _, reason := range policy.OriginReasons {
 			c.denied[0][reason] = series(kindPreflight, policy.Denied, reason)
 			c.denied[1][reason] = series(kindActual, policy.Denied, reason)
 		}

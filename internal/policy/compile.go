@@ -250,7 +250,6 @@ func (c *compiler) insecure() {
 }
 
 func (c *compiler) methods() {
-	c.policy.methods = make(map[string]struct{})
 	for i, method := range c.options.AllowMethods {
 		upper := strings.ToUpper(method)
 		switch {
@@ -262,7 +261,7 @@ func (c *compiler) methods() {
 		case method != upper && knownMethods[upper]:
 			c.problem("allow_methods", i, "methods have a case; did you mean %q?", upper)
 		}
-		c.policy.methods[method] = struct{}{}
+		c.policy.methods = append(c.policy.methods, method)
 	}
 	c.policy.allowMethods = newList(c.options.AllowMethods)
 }

@@ -41,3 +41,9 @@ const (
 	HeaderNotAllowed         Reason = "header-not-allowed"
 	PrivateNetworkNotAllowed Reason = "private-network-not-allowed"
 )
+
+// The reasons by what is asked for: a permission for the origin at all, or one that a preflight asks for besides.
+var (
+	OriginReasons    = []Reason{OriginNotAllowed, OriginNull, OriginInvalid}
+	PreflightReasons = []Reason{MethodNotAllowed, HeaderNotAllowed, PrivateNetworkNotAllowed}
+)

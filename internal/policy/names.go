@@ -59,9 +59,12 @@ func nextElement(list string) (element, rest string, more bool) {
 			return ",", "", false
 		}
 	}
-	list = list[start:]
-	element, rest, more = strings.Cut(list, ",")
-	return strings.TrimRight(element, " \t"), rest, more
+	element, rest, more = strings.Cut(list[start:], ",")
+	end := len(element)
+	for end > 0 && (element[end-1] == ' ' || element[end-1] == '\t') {
+		end--
+	}
+	return element[:end], rest, more
 }
 
 // elements returns the elements of all lines of a list field as one line.

@@ -5,6 +5,7 @@ package policy
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/caddy-cors/caddy-cors/internal/origin"
@@ -30,7 +31,7 @@ type Policy struct {
 	privateNetwork bool
 	exposeTiming   bool
 
-	methods map[string]struct{}
+	methods []string // few, so that comparing them all is quicker than a look-up
 	headers nameSet
 
 	allowMethods, allowHeaders list
@@ -271,8 +272,7 @@ func (p *Policy) allowsMethod(method string) bool {
 	case "GET", "HEAD", "POST":
 		return true
 	}
-	_, ok := p.methods[method]
-	return ok || p.allowMethods.any && isToken(method) && !isForbiddenMethod(method)
+	return slices.Contains(p.methods, method) || p.allowMethods.any && isToken(method) && !isForbiddenMethod(method)
 }
 
 // checkHeaders is the part of a CORS-preflight fetch that concerns the CORS-unsafe request-header names.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -50,7 +49,7 @@ func (h *Handler) observe(r *http.Request, asked *policy.Request, d *policy.Deci
 		vars[outcomeVar], vars[policyVar] = outcomeValue(d.Outcome), t.name
 		again := len(vars) == before
 		if d.Reason != "" {
-			vars[reasonVar] = reasonValues[d.Reason]
+			vars[reasonVar] = reasonValue(d.Reason)
 		} else if again {
 			delete(vars, reasonVar)
 		}
@@ -79,13 +78,17 @@ func outcomeValue(o policy.Outcome) any {
 	return string(policy.Denied)
 }
 
-// reasonValues has the reasons likewise.
-var reasonValues = map[policy.Reason]any{}
-
-func init() {
-	for _, reason := range slices.Concat(policy.OriginReasons, policy.PreflightReasons) {
-		reasonValues[reason] = string(reason)
+// reasonValue returns the reason likewise.
+func reasonValue(r policy.Reason) any {
+	switch r {
+	case policy.OriginNotAllowed:
+		return string(policy.OriginNotAllowed)
+	case policy.OriginNull:
+		return string(policy.OriginNull)
+	case policy.OriginInvalid:
+		return string(policy.OriginInvalid)
 	}
+	return string(r)
 }
 
 // A tally observes the decisions of one policy.

@@ -93,7 +93,7 @@ func (p *Policy) fixMethod(r *Request) Fix {
 		return Fix{Advice: "The request has more than one Access-Control-Request-Method field, which no browser sends: something on its way adds one. Have it leave the browser's alone."}
 	case p.allowsMethod(method):
 		return Fix{}
-	case !isToken(method) || method == "*":
+	case !isToken(method) || method == "*" || len(method) > maxMethod:
 		return Fix{Advice: "The method that the request asks for is none that can be allowed, and no browser asks for it: the request comes from another program."}
 	case isForbiddenMethod(method):
 		return Fix{Advice: "No script can use the method " + upper + ", so no browser asks for it: the request comes from another program."}

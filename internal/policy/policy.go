@@ -14,6 +14,9 @@ import (
 // maxRequestHeaderNames bounds the names in Access-Control-Request-Headers, in bytes without their separators.
 const maxRequestHeaderNames = 4 << 10
 
+// maxMethod bounds a method that no list names, in bytes, so that an echo is bounded too.
+const maxMethod = 4 << 10
+
 // A Policy says who may call, and with what. It is made by [Compile] and never changes.
 type Policy struct {
 	name string
@@ -272,7 +275,7 @@ func (p *Policy) allowsMethod(method string) bool {
 	case "GET", "HEAD", "POST":
 		return true
 	}
-	return slices.Contains(p.methods, method) || p.allowMethods.any && isToken(method) && !isForbiddenMethod(method)
+	return slices.Contains(p.methods, method) || p.allowMethods.any && len(method) <= maxMethod && isToken(method) && !isForbiddenMethod(method)
 }
 
 // checkHeaders is the part of a CORS-preflight fetch that concerns the CORS-unsafe request-header names.

@@ -12,7 +12,10 @@ SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: run test packages lint bench
+# How long each fuzz target runs.
+FUZZTIME = 10m
+
+.PHONY: run test packages lint fuzz bench
 
 # Starts the example: http://localhost:8080
 run:
@@ -34,6 +37,15 @@ lint:
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	cd bench && go mod tidy -diff && go vet ./... && go run $(STATICCHECK) ./...
+
+# Runs every fuzz target, one after the other, up to the first finding.
+fuzz:
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
 
 # What a request costs, and what it costs beside what people use instead.
 bench:

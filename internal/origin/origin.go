@@ -15,6 +15,10 @@ const Null = "null"
 const (
 	maxHostLength  = 253 // RFC 1035, section 2.3.4, less the root label and the length octets
 	maxLabelLength = 63
+
+	// maxSchemeLength is longer than any scheme there is. No standard has a limit, but what is long is not an origin: with
+	// it, an origin is bounded.
+	maxSchemeLength = 128
 )
 
 // An Origin is a tuple origin (HTML Standard, section 7.1.1), taken from the exact text that a browser sends.
@@ -65,7 +69,7 @@ func (o Origin) SameHost(hostport string) bool {
 	if !ok || o.host == "" || len(host) != len(o.host) || !strings.EqualFold(host, o.host) {
 		return false
 	}
-	return port == o.port || o.port == "" && port == ":"+defaultPort(o.scheme)
+	return port == o.port || o.port == "" && (port == ":" || port == ":"+defaultPort(o.scheme))
 }
 
 // cutScheme takes the scheme and the "://" off an origin's text. Most have the one that is tried first.
@@ -95,7 +99,7 @@ func splitPort(hostport string) (host, port string, ok bool) {
 
 // validScheme follows the URL Standard's scheme, in lower case.
 func validScheme(s string) bool {
-	if s == "" || s[0] < 'a' || s[0] > 'z' {
+	if s == "" || len(s) > maxSchemeLength || s[0] < 'a' || s[0] > 'z' {
 		return false
 	}
 	for i := 1; i < len(s); i++ {

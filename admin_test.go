@@ -12,8 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
 func TestAdminAPI(t *testing.T) {
@@ -149,15 +147,6 @@ func blocks(text, language string) []string {
 	return found
 }
 
-// Every Caddyfile in the page can be adapted.
-func TestPageAdapts(t *testing.T) {
-	for _, block := range blocks(page(t, ""), "caddyfile") {
-		if _, err := livecaddy.Adapt(block); err != nil {
-			t.Errorf("%v, in:\n%s", err, block)
-		}
-	}
-}
-
 // The JSON and the log lines of the page have the fields that there are, in their order, and the series are named right.
 func TestPageIsRight(t *testing.T) {
 	const directives = "cors " + app + "\nrespond hello"
@@ -171,7 +160,7 @@ func TestPageIsRight(t *testing.T) {
 		return found
 	}
 	res := send(t, http1(t), "GET", "http://"+o.api+"/cors/denials", nil)
-	shown := blocks(page(t, "## Admin API"), "json")[0]
+	shown := blocks(page(t, "## Admin API"), "json output")[0]
 	if got, want := names(shown), names(res.body); !slices.Equal(got, want) {
 		t.Errorf("the page shows the fields\n\t%v, there are\n\t%v", got, want)
 	}
@@ -184,7 +173,7 @@ func TestPageIsRight(t *testing.T) {
 			line = text
 		}
 	}
-	got, want := names(blocks(page(t, "## Log"), "json")[0]), slices.DeleteFunc(names(line), func(name string) bool { return name == "ts" })
+	got, want := names(blocks(page(t, "## Log"), "json output")[0]), slices.DeleteFunc(names(line), func(name string) bool { return name == "ts" })
 	if !slices.Equal(got, want) {
 		t.Errorf("the page shows a line with\n\t%v, there are\n\t%v", got, want)
 	}

@@ -106,26 +106,3 @@ func TestLoadWarns(t *testing.T) {
 		})
 	}
 }
-
-// The Caddyfiles of the README and the docs are right.
-func TestDocumentedCaddyfiles(t *testing.T) {
-	pages, err := filepath.Glob("docs/*.md")
-	if err != nil || len(pages) == 0 {
-		t.Fatal(err, len(pages))
-	}
-	for _, page := range append(pages, "README.md") {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, block := range strings.Split(string(text), "```caddyfile\n")[1:] {
-			block, _, _ = strings.Cut(block, "```")
-			if strings.HasPrefix(block, "cors") {
-				block = ":8080 {\n" + block + "}\n"
-			}
-			if _, err := livecaddy.Adapt(block); err != nil {
-				t.Errorf("%s: %v, in:\n%s", page, err, block)
-			}
-		}
-	}
-}

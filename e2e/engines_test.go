@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
 // An engine is one of the browser engines there are, in a browser of Debian's.
@@ -24,18 +26,21 @@ type engine struct {
 	name     string
 	programs []program
 	launch   func(t *testing.T, b *browser, n network, url string)
+
+	// inspected engines let developer tools connect to them.
+	inspected bool
 }
 
 // A program is an executable, by its name or by a pattern of its path, and the Debian package that has it.
 type program struct{ executable, debian string }
 
 var engines = []engine{
-	{"Chromium", []program{{"chromium", "chromium"}}, launchChromium},
-	{"Firefox", []program{{"firefox-esr", "firefox-esr"}}, launchFirefox},
-	{"WebKitGTK", []program{
+	{name: "Chromium", programs: []program{{"chromium", "chromium"}}, launch: launchChromium},
+	{name: "Firefox", programs: []program{{"firefox-esr", "firefox-esr"}}, launch: launchFirefox},
+	{name: "WebKitGTK", programs: []program{
 		{"/usr/lib/*/webkit2gtk-4.1/MiniBrowser", "webkit2gtk-driver"},
 		{"Xvfb", "xvfb"},
-	}, launchWebKit},
+	}, launch: launchWebKit},
 }
 
 // A browser is a running one.
@@ -44,12 +49,14 @@ type browser struct {
 	executables []string // as the engine's programs
 	home        string
 	display     *process // the X server of its own, if it needs one
+	inspected   bool     // as the engine
+	inspector   string   // the address that WebKit is inspected at
 }
 
 // open starts a new browser, with nothing in its profile, that shows a page.
 func (e engine) open(t *testing.T, n network, url string) *browser {
 	t.Helper()
-	b := &browser{executables: e.find(t)}
+	b := &browser{executables: e.find(t), inspected: e.inspected}
 	// Not t.TempDir, whose names grow with the test's: the path of a socket must be short.
 	home, err := os.MkdirTemp("", "browser")
 	if err != nil {
@@ -171,6 +178,13 @@ user_pref("toolkit.telemetry.enabled", false);
 user_pref("toolkit.telemetry.reportingpolicy.firstRun", false);
 `
 
+// firefoxInspection has Firefox say which port it is inspected at, and be otherwise as it is for everybody.
+const firefoxInspection = `
+user_pref("browser.dom.window.dump.enabled", true);
+user_pref("marionette.port", 0);
+user_pref("remote.prefs.recommended", false);
+`
+
 func launchFirefox(t *testing.T, b *browser, n network, url string) {
 	t.Helper()
 	host, port, err := net.SplitHostPort(serveSOCKS(t, n))
@@ -182,7 +196,13 @@ func launchFirefox(t *testing.T, b *browser, n network, url string) {
 			t.Fatal(err)
 		}
 	}
-	write("user.js", fmt.Sprintf(firefoxPreferences, host, port))
+	preferences := fmt.Sprintf(firefoxPreferences, host, port)
+	arguments := []string{"--headless", "--no-remote", "--profile", b.home}
+	if b.inspected {
+		preferences += firefoxInspection
+		arguments = append(arguments, "--marionette", "--remote-allow-system-access")
+	}
+	write("user.js", preferences)
 
 	// The exceptions that a person can make, each for one certificate of one server.
 	var exceptions strings.Builder
@@ -191,8 +211,7 @@ func launchFirefox(t *testing.T, b *browser, n network, url string) {
 	}
 	write("cert_override.txt", exceptions.String())
 
-	b.process = start(t, exec.Command(b.executables[0], "--headless", "--no-remote", "--profile", b.home, url), b.home,
-		"MOZ_CRASHREPORTER_DISABLE=1")
+	b.process = start(t, exec.Command(b.executables[0], append(arguments, url)...), b.home, "MOZ_CRASHREPORTER_DISABLE=1")
 }
 
 // fingerprint is a certificate's SHA-256 hash, written AB:CD:...
@@ -223,6 +242,10 @@ func launchWebKit(t *testing.T, b *browser, n network, url string) {
 	if !n.direct {
 		arguments = append(arguments, "--proxy=socks5://"+serveSOCKS(t, n))
 	}
-	b.process = start(t, exec.Command(b.executables[0], append(arguments, url)...), b.home,
-		"DISPLAY=:"+strings.TrimSpace(display), "NO_AT_BRIDGE=1")
+	environment := []string{"DISPLAY=:" + strings.TrimSpace(display), "NO_AT_BRIDGE=1"}
+	if b.inspected {
+		b.inspector = "127.0.0.1:" + livecaddy.FreePort(t)
+		environment = append(environment, "WEBKIT_INSPECTOR_HTTP_SERVER="+b.inspector)
+	}
+	b.process = start(t, exec.Command(b.executables[0], append(arguments, url)...), b.home, environment...)
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -87,24 +88,36 @@ func newPage(t *testing.T) *page {
 // call.
 func (p *page) browse(t *testing.T, e engine, n network, url string, calls []call) []finding {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
+	browser := p.open(t, e, n, url, calls)
+	defer browser.end(t)
+	return p.findings(t, browser, len(calls))
+}
+
+// open opens the page in a new browser, and has its script make the calls.
+func (p *page) open(t *testing.T, e engine, n network, url string, calls []call) *browser {
+	t.Helper()
 	v := &visit{calls: make(chan []call, 1), findings: make(chan []finding, 1)}
 	v.calls <- calls
 	p.visit.Store(v)
+	return e.open(t, n, url)
+}
 
-	browser := e.open(t, n, url)
-	defer browser.end(t)
+// findings waits for what the page's script found.
+func (p *page) findings(t *testing.T, browser *browser, count int) []finding {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	name := filepath.Base(browser.executables[0])
 	select {
-	case findings := <-v.findings:
-		if len(findings) != len(calls) {
-			t.Fatalf("%s: %d calls, but %d findings", e.name, len(calls), len(findings))
+	case findings := <-p.visit.Load().findings:
+		if len(findings) != count {
+			t.Fatalf("%s: %d calls, but %d findings", name, count, len(findings))
 		}
 		return findings
 	case <-browser.ended:
-		t.Fatalf("%s ended before the page's script did", e.name)
+		t.Fatalf("%s ended before the page's script did", name)
 	case <-ctx.Done():
-		t.Fatalf("%s: the page's script did not end: %v", e.name, ctx.Err())
+		t.Fatalf("%s: the page's script did not end: %v", name, ctx.Err())
 	}
 	return nil
 }

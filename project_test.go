@@ -1,0 +1,171 @@
+package caddycors_test
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+const module = "github.com/caddy-cors/caddy-cors"
+
+// imports has the packages of the module, and which of them the code of each imports. Tests may import more.
+var imports = map[string][]string{
+	module + "/internal/origin": nil,
+	module + "/internal/policy": {module + "/internal/origin"},
+	module + "/internal/fetch":  {module + "/internal/origin"},
+	module + "/origins":         {module + "/internal/origin"},
+	module: {
+		module + "/internal/origin", module + "/internal/policy", module + "/internal/fetch", module + "/origins",
+	},
+	module + "/cmd/caddy":          {module},
+	module + "/internal/livecaddy": nil,
+	module + "/e2e":                nil,
+}
+
+// foreign has what some of them are to do without: Caddy; and servers, files and the network.
+var foreign = map[string]*regexp.Regexp{
+	module + "/internal/fetch":  regexp.MustCompile(`^github\.com/caddyserver/`),
+	module + "/internal/origin": regexp.MustCompile(`^github\.com/caddyserver/|^(net|net/http|os|io|log)$`),
+	module + "/internal/policy": regexp.MustCompile(`^github\.com/caddyserver/|^(net|net/http|os|io|log)$`),
+}
+
+// Imports point one way: from what knows Caddy to what knows origins alone.
+func TestImports(t *testing.T) {
+	list, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(list)) {
+		names := strings.Fields(line)
+		importer, imported := names[0], names[1:]
+		allowed, known := imports[importer]
+		if !known {
+			t.Errorf("%s is new: say here and in docs/architecture.md what it is and what it imports", importer)
+		}
+		for _, name := range imported {
+			own := strings.HasPrefix(name, module)
+			if own && !slices.Contains(allowed, name) || foreign[importer] != nil && foreign[importer].MatchString(name) {
+				t.Errorf("%s imports %s", importer, name)
+			}
+		}
+	}
+}
+
+// The image is built from what .dockerignore lets through.
+func TestImageHasThePackages(t *testing.T) {
+	ignore := readFile(t, ".dockerignore")
+	for _, name := range imports[module] {
+		top, _, _ := strings.Cut(strings.TrimPrefix(name, module+"/"), "/")
+		if !strings.Contains(ignore, "\n!"+top+"\n") {
+			t.Errorf(".dockerignore leaves out %s", name)
+		}
+	}
+}
+
+// The versions that are written down are those of go.mod.
+func TestVersions(t *testing.T) {
+	const goLine, caddyLine = `(?m)^go (\d+\.\d+)`, `github\.com/caddyserver/caddy/v2 v(\S+)`
+	required := readFile(t, "go.mod")
+	goVersion, caddyVersion := submatches(goLine, required)[0], submatches(caddyLine, required)[0]
+	for _, test := range []struct{ file, pattern, want string }{
+		{"README.md", `Go (\d+\.\d+)`, goVersion},
+		{"README.md", `Caddy v(\d+\.\d+\.\d+)`, caddyVersion},
+		{"CONTRIBUTING.md", `Go (\d+\.\d+)`, goVersion},
+		{".github/workflows/test.yml", `golang:(\d+\.\d+)`, goVersion},
+		{"Dockerfile", `CADDY_VERSION=(\S+)`, caddyVersion},
+		{"bench/go.mod", goLine, goVersion},
+		{"bench/go.mod", caddyLine, caddyVersion},
+	} {
+		found := submatches(test.pattern, readFile(t, test.file))
+		if len(found) == 0 {
+			t.Errorf("%s: nothing matches %s", test.file, test.pattern)
+		}
+		for _, version := range found {
+			if version != test.want {
+				t.Errorf("%s: it has %s, and go.mod %s", test.file, version, test.want)
+			}
+		}
+	}
+}
+
+// Every make target that is written down is one of the Makefile.
+func TestMakeTargets(t *testing.T) {
+	makefile, workflow := readFile(t, "Makefile"), readFile(t, ".github/workflows/test.yml")
+	targets := submatches("`make (\\w+)`", readFile(t, "README.md")+readFile(t, "CONTRIBUTING.md")+workflow)
+	for _, list := range submatches(`target: \[(.+)\]`, workflow) {
+		targets = append(targets, strings.Split(list, ", ")...)
+	}
+	for _, target := range targets {
+		if !strings.Contains(makefile, "\n"+target+":") {
+			t.Errorf("the Makefile has no target %s", target)
+		}
+	}
+}
+
+// The workflow runs actions by their commits, which nobody can move, and may only read.
+func TestWorkflowIsPinned(t *testing.T) {
+	workflow := readFile(t, ".github/workflows/test.yml")
+	for _, action := range submatches(`uses: (.+)`, workflow) {
+		if !regexp.MustCompile(`^[\w/-]+@[0-9a-f]{40} # v\d`).MatchString(action) {
+			t.Errorf("%s is no commit with its version", action)
+		}
+	}
+	if !strings.Contains(workflow, "\npermissions:\n  contents: read\n\n") || strings.Count(workflow, "permissions:") != 1 {
+		t.Error("it has other permissions than to read the contents")
+	}
+}
+
+// The files, tests and functions that the pages for contributors name are there.
+func TestPagesNameWhatIsThere(t *testing.T) {
+	words := make(map[string]bool) // of the code
+	if err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".go") {
+			for _, word := range strings.FieldsFunc(readFile(t, path), func(r rune) bool {
+				return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+			}) {
+				words[word] = true
+			}
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{"CONTRIBUTING.md", "docs/architecture.md"} {
+		text := regexp.MustCompile(`\]\(.*?\)`).ReplaceAllString(readFile(t, page), "]") // links are tested for all pages
+		files := submatches(`([\w./*-]+\.(?:go|md|yml|example|caddyfiletest))\b`, text)
+		for _, name := range append(files, submatches("`([\\w./-]+/)`", text)...) {
+			if found, err := filepath.Glob(name); err != nil || len(found) == 0 {
+				t.Errorf("%s: there is no %s", page, name)
+			}
+		}
+		for _, name := range submatches("`(\\w*[A-Z]\\w*)`", text) {
+			if _, err := os.Stat(name); err != nil && !words[name] {
+				t.Errorf("%s: there is no %s", page, name)
+			}
+		}
+	}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// submatches returns what the group of the pattern is, wherever the pattern matches.
+func submatches(pattern, text string) []string {
+	var found []string
+	for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		found = append(found, match[1])
+	}
+	return found
+}

@@ -1,0 +1,294 @@
+package caddycors
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
+)
+
+// troubleshootingSections returns the sections of docs/troubleshooting.md by their headings.
+func troubleshootingSections(t *testing.T) map[string]string {
+	t.Helper()
+	page, err := os.ReadFile("docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := make(map[string]string)
+	for section := range strings.SplitSeq(string(page), "\n## ") {
+		heading, text, _ := strings.Cut(section, "\n")
+		sections[heading] = text
+	}
+	return sections
+}
+
+// A remedy is what a section says of an error: the codes that caddy cors check has for it and the reasons that the log
+// has, "" if it has nothing; and the Caddyfile that helps.
+type remedy struct {
+	codes, reasons []string
+	caddyfile      string
+}
+
+// remedies returns them by the headings of their sections.
+func remedies(t *testing.T) map[string]remedy {
+	t.Helper()
+	says := regexp.MustCompile("(?s)\n\n(?:(Check\\b.*?)\\s)?(Log:.*?)\n\n```caddyfile\n(.*?)```\n")
+	code := regexp.MustCompile("`([a-z]+(?:-[a-z]+)+)`|nothing")
+	codes := func(text string) (found []string) {
+		for _, m := range code.FindAllStringSubmatch(text, -1) {
+			found = append(found, m[1])
+		}
+		return found
+	}
+	all := make(map[string]remedy)
+	for heading, text := range troubleshootingSections(t) {
+		if m := says.FindStringSubmatch(text); m != nil {
+			all[heading] = remedy{codes(m[1]), codes(m[2]), m[3]}
+		} else if strings.Contains(text, "```caddyfile") {
+			t.Errorf("%s has a Caddyfile, but not what the check and the log say", heading)
+		}
+	}
+	return all
+}
+
+// What docs/troubleshooting.md says of an error is true: of a site that is broken so, caddy cors check and the log say what
+// the page does, and with the lines of the page in the place of what is broken, the call is allowed.
+func TestTroubleshooting(t *testing.T) {
+	const (
+		hello      = "respond hello"
+		cors       = "cors https://app.example.com"
+		anyOrigin  = "header Access-Control-Allow-Origin *"
+		thisOrigin = "header Access-Control-Allow-Origin https://app.example.com"
+		login      = "basic_auth {\nbob $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n}\nrespond hello"
+		proxy      = "reverse_proxy BACKEND" // what newBackend returns
+	)
+	rows := []struct {
+		heading      string
+		broken, rest string // of the site; the fix takes the place of the first
+		call         string // flags of the check, and the path if it is not /orders
+		code, reason string // what it is, in the check and in the log
+
+		script   string // what the call becomes, if the script has to change too
+		hopeless bool   // no line helps
+	}{
+		{heading: "No Access-Control-Allow-Origin", rest: hello, code: "missing-allow-origin"},
+		{heading: "No Access-Control-Allow-Origin", broken: "cors https://other.example.com", rest: hello, code: "missing-allow-origin", reason: "origin-not-allowed"},
+		{heading: "No Access-Control-Allow-Origin", broken: "cors /other/* https://app.example.com", rest: hello, code: "missing-allow-origin"},
+
+		{heading: "The origin is null", broken: cors, rest: hello, call: "--origin=null", code: "missing-allow-origin", reason: "origin-null"},
+
+		{heading: "Another value in Access-Control-Allow-Origin", rest: proxy, call: "/other", code: "allow-origin-mismatch"},
+		{heading: "Another value in Access-Control-Allow-Origin", rest: "header Access-Control-Allow-Origin *.example.com\n" + hello, code: "invalid-allow-origin"},
+		{heading: "Another value in Access-Control-Allow-Origin", broken: cors + " {\nupstream preserve\n}", rest: proxy, call: "/slash", code: "invalid-allow-origin"},
+		{heading: "Another value in Access-Control-Allow-Origin", broken: cors, rest: "header >Access-Control-Allow-Origin https://other.example.com\n" + hello, code: "allow-origin-mismatch", hopeless: true},
+
+		{heading: "Multiple values in Access-Control-Allow-Origin", rest: proxy, call: "/twice", code: "multiple-allow-origin"},
+		{heading: "Multiple values in Access-Control-Allow-Origin", broken: "header +Access-Control-Allow-Origin https://app.example.com", rest: proxy, call: "/star", code: "multiple-allow-origin"},
+
+		{heading: "The preflight has no ok status", broken: anyOrigin, rest: login, call: "-H Authorization:x", code: "preflight-status"},
+		{heading: "The preflight has no ok status", broken: anyOrigin, rest: proxy, call: "-X PUT", code: "preflight-status"},
+		{heading: "The preflight has no ok status", broken: cors + " {\nforward_preflight\nallow_methods PUT\n}", rest: proxy, call: "-X PUT", code: "preflight-status"},
+
+		{heading: "The preflight is redirected", broken: anyOrigin, rest: "redir /orders /orders/\n" + hello, call: "-X PUT", code: "preflight-redirect"},
+		{heading: "The preflight is redirected", broken: anyOrigin, rest: proxy, call: "-X PUT /moved", code: "preflight-redirect"},
+
+		{heading: "The method is not allowed", broken: cors, rest: hello, call: "-X DELETE", code: "method-not-allowed", reason: "method-not-allowed"},
+		{heading: "The method is not allowed", broken: cors, rest: hello, call: "-X patch", code: "method-not-allowed", reason: "method-not-allowed", script: "-X PATCH"},
+		{heading: "The method is not allowed", broken: cors, rest: hello, call: "-X patch", code: "method-not-allowed", reason: "method-not-allowed", hopeless: true},
+
+		{heading: "The request header is not allowed", broken: cors, rest: hello, call: "-X POST -H Content-Type:application/json", code: "header-not-allowed", reason: "header-not-allowed"},
+		{heading: "The request header is not allowed", broken: cors + " {\nallow_headers *\n}", rest: hello, call: "-H Authorization:x", code: "header-not-allowed", reason: "header-not-allowed"},
+		{heading: "The request header is not allowed", broken: cors, rest: hello, call: "-H Access-Control-Allow-Origin:*", code: "header-not-allowed", reason: "header-not-allowed", hopeless: true},
+
+		{heading: "The lists of the preflight are malformed", broken: anyOrigin + "\nheader Access-Control-Allow-Methods \"PUT DELETE\"", rest: hello, call: "-X PUT", code: "invalid-allow-methods"},
+		{heading: "The lists of the preflight are malformed", broken: anyOrigin + "\nheader Access-Control-Allow-Headers `\"Content-Type\"`", rest: hello, call: "-H Authorization:x", code: "invalid-allow-headers"},
+
+		{heading: "Credentials", broken: "cors *", rest: hello, call: "--credentials", code: "wildcard-with-credentials"},
+		{heading: "Credentials", rest: proxy, call: "--credentials /star", code: "wildcard-with-credentials"},
+		{heading: "Credentials", broken: cors, rest: hello, call: "--credentials", code: "missing-allow-credentials"},
+		{heading: "Credentials", broken: thisOrigin + "\nheader Access-Control-Allow-Credentials True", rest: hello, call: "--credentials", code: "invalid-allow-credentials"},
+
+		{heading: "Redirects", rest: "redir /orders /orders/\nheader /orders/ Access-Control-Allow-Origin *\n" + hello, code: "missing-allow-origin"},
+		{heading: "Redirects", rest: proxy, call: "/moved", code: "missing-allow-origin"},
+		{heading: "Redirects", broken: cors, rest: "redir /orders http://localhost:{http.request.port}/\n" + hello, code: "missing-allow-origin", reason: "origin-null", hopeless: true},
+		{heading: "Redirects", broken: cors, rest: "redir http://bob:secret@{http.request.hostport}/", code: "redirect-credentials", hopeless: true},
+		{heading: "Redirects", broken: cors, rest: "redir mailto:bob@example.com", code: "redirect-scheme", hopeless: true},
+		{heading: "Redirects", broken: cors, rest: "redir /orders /orders", code: "too-many-redirects", hopeless: true},
+
+		{heading: "A response header is null", broken: cors, rest: "header X-Total 7\n" + hello, call: "--reads X-Total", code: "header-not-exposed"},
+
+		{heading: "Fonts, images, canvas and scripts", rest: hello, call: "/assets/font.woff2", code: "missing-allow-origin"},
+
+		{heading: "It works, and then it does not", broken: "@cors header Origin *\nheader @cors Access-Control-Allow-Origin https://app.example.com", rest: hello, code: "vary-origin"},
+
+		{heading: "An error of the server in disguise", rest: "reverse_proxy 127.0.0.1:" + livecaddy.FreePort(t), code: "missing-allow-origin"},
+		{heading: "An error of the server in disguise", rest: "error 413", code: "missing-allow-origin"},
+	}
+
+	backend, page := newBackend(t), remedies(t)
+	met := make(map[string]remedy)
+	meet := func(heading, code, reason string) {
+		met[heading] = remedy{codes: append(met[heading].codes, code), reasons: append(met[heading].reasons, reason)}
+	}
+	for _, row := range rows {
+		t.Run(row.heading, func(t *testing.T) {
+			code, reason := checkSite(t, strings.ReplaceAll(row.broken+"\n"+row.rest, "BACKEND", backend), row.call)
+			if code != row.code || reason != row.reason {
+				t.Errorf("broken, it is %q in the check and %q in the log, want %q and %q", code, reason, row.code, row.reason)
+			}
+			meet(row.heading, code, reason)
+			want := ""
+			if row.hopeless {
+				want = row.code
+			}
+			fixed := page[row.heading].caddyfile + row.rest
+			if code, _ := checkSite(t, strings.ReplaceAll(fixed, "BACKEND", backend), cmp.Or(row.script, row.call)); code != want {
+				t.Errorf("fixed, it is %q in the check, want %q", code, want)
+			}
+		})
+	}
+
+	// An https page is served a site without https; that it has https is all of the fix.
+	t.Run("Mixed content", func(t *testing.T) {
+		t.Setenv("HOME", t.TempDir())
+		caddyfile := strings.ReplaceAll(page["Mixed content"].caddyfile, "localhost:9000", backend)
+		broken := checkCaddyfile(t, "http://"+caddyfile, "http://api.example.com/orders", "--origin=https://app.example.com")
+		if broken.Verdict != "blocked" {
+			t.Fatalf("broken, it is %s", broken.Verdict)
+		}
+		meet("Mixed content", broken.Cause.Code, "")
+		if r := checkCaddyfile(t, caddyfile, "https://api.example.com/orders", "--origin=https://app.example.com"); r.Verdict != "allowed" {
+			t.Errorf("fixed, it is %s: %+v", r.Verdict, r.Cause)
+		}
+	})
+
+	// The check is of today's browsers, so the preflight is made by hand.
+	t.Run("Private and local networks", func(t *testing.T) {
+		const heading = "Private and local networks"
+		allowed := func(directives string) (value, reason string) {
+			reason = logged(t, directives+"\n"+hello, func(t *testing.T, url string) {
+				request, err := http.NewRequest(http.MethodOptions, url, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				request.Header.Set("Origin", "https://app.example.com")
+				request.Header.Set("Access-Control-Request-Method", "GET")
+				request.Header.Set("Access-Control-Request-Private-Network", "true")
+				response, err := http.DefaultClient.Do(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				response.Body.Close()
+				value = response.Header.Get("Access-Control-Allow-Private-Network")
+			})
+			return value, reason
+		}
+		value, reason := allowed(cors)
+		if value != "" {
+			t.Errorf("broken, it is %q", value)
+		}
+		met[heading] = remedy{reasons: []string{reason}}
+		if value, _ := allowed(page[heading].caddyfile); value != "true" {
+			t.Errorf("fixed, it is %q", value)
+		}
+	})
+
+	for heading, says := range page {
+		is := met[heading]
+		for _, both := range []struct{ says, is []string }{{says.codes, is.codes}, {says.reasons, is.reasons}} {
+			slices.Sort(both.says)
+			slices.Sort(both.is)
+			if is := slices.Compact(both.is); !slices.Equal(both.says, is) {
+				t.Errorf("%s: the page says %q, it is %q", heading, both.says, is)
+			}
+		}
+	}
+}
+
+// checkSite checks a call of a site that has these directives, on a server that runs. It returns the code of what blocks it
+// or could, and what the log has as its last reason.
+func checkSite(t *testing.T, directives, call string) (code, reason string) {
+	t.Helper()
+	path := "/orders"
+	args := []string{"--origin=https://app.example.com"} // the last one counts
+	for _, arg := range strings.Fields(call) {
+		if strings.HasPrefix(arg, "/") {
+			path = arg
+		} else {
+			args = append(args, arg)
+		}
+	}
+	reason = logged(t, directives, func(t *testing.T, url string) {
+		r := runCheck(t, append(args, url+path)...)
+		switch {
+		case r.Verdict == verdictUnknown:
+			t.Fatal(r.Cause.Message)
+		case r.Cause != nil:
+			code = r.Cause.Code
+		case slices.ContainsFunc(r.Warnings, func(w checkWarning) bool { return w.Code == "vary-origin" }):
+			code = "vary-origin"
+		}
+	})
+	return code, reason
+}
+
+// logged runs a site while something calls it, and returns the reason of the last denial in the log.
+func logged(t *testing.T, directives string, calls func(t *testing.T, url string)) (reason string) {
+	t.Helper()
+	t.Run("site", func(t *testing.T) { // with whose end the server stops
+		ForgetDenials()
+		port := livecaddy.FreePort(t)
+		server := livecaddy.Start(t, "http://:"+port+" {\n"+directives+"\n}\n")
+		calls(t, "http://127.0.0.1:"+port)
+		for line := range strings.Lines(server.Log()) {
+			var entry struct{ Msg, Reason string }
+			if err := json.Unmarshal([]byte(line), &entry); err != nil {
+				t.Fatal(err)
+			}
+			if entry.Msg == "request denied" {
+				reason = entry.Reason
+			}
+		}
+	})
+	return reason
+}
+
+// Each message of docs/troubleshooting.md has words in it that are in the index, and what the index leads to has them.
+func TestTroubleshootingIndex(t *testing.T) {
+	message := regexp.MustCompile("(?m)^- (?:Chrome|Firefox|Safari)[^:`]*: (`.+`)$")
+	anchor := func(heading string) string {
+		return regexp.MustCompile(`[^a-z-]`).ReplaceAllString(strings.ReplaceAll(strings.ToLower(heading), " ", "-"), "")
+	}
+	sections := troubleshootingSections(t)
+	var all string
+	messages := make(map[string]string) // by the anchors of their sections
+	for heading, text := range sections {
+		if strings.HasPrefix(heading, "# ") { // what messages begin with
+			continue
+		}
+		for _, m := range message.FindAllStringSubmatch(text, -1) {
+			messages[anchor(heading)] += m[1] + "\n"
+			all += m[1] + "\n"
+		}
+	}
+	entries := regexp.MustCompile("(?m)^- \\[`([^`]+)`\\]\\(#([^)]+)\\)").FindAllStringSubmatch(sections["Index"], -1)
+	for _, entry := range entries {
+		if !strings.Contains(messages[entry[2]], entry[1]) {
+			t.Errorf("there is no %q in #%s", entry[1], entry[2])
+		}
+	}
+	for text := range strings.Lines(all) {
+		if !slices.ContainsFunc(entries, func(entry []string) bool { return strings.Contains(text, entry[1]) }) {
+			t.Errorf("the index has nothing of %s", text)
+		}
+	}
+	if n := strings.Count(all, "\n"); n < 50 {
+		t.Errorf("only %d messages", n)
+	}
+}

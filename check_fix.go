@@ -232,7 +232,7 @@ func (f *fixer) overridden(handler map[string]any) {
 		f.line(handler, policy.DefaultName, "upstream "+upstreamOverride, "upstream "+upstreamPreserve)
 		return
 	}
-	f.advise("Something changes what cors has set, such as a header directive with a deferred operation (-, +, > or ?), or a reverse_proxy in handle_errors without a cors beside it: remove its %s lines. cors sets them all.", corsPrefix+"*")
+	f.advise("Something changes what cors has set, such as a header directive with a deferred operation (-, > or ?), or a reverse_proxy in handle_errors without a cors beside it: remove its %s lines. cors sets them all.", corsPrefix+"*")
 }
 
 // undecided handles a response that no cors handler has seen.

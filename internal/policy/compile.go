@@ -223,11 +223,18 @@ func (c *compiler) risk(option string, index int, risk, format string, args ...a
 	}
 }
 
+// named matches a placeholder that no regular expression means otherwise, as it does {2,3} and \p{Greek}.
+var named = regexp.MustCompile(`\{[a-z_]+\.[^}]*\}`)
+
 func (c *compiler) regexps() {
 	for i, text := range c.options.AllowOriginsRegexp {
 		// By itself first: "a)|(b" must not become an expression of two halves, each of them anchored at one end.
 		if _, err := regexp.Compile(text); err != nil {
 			c.problem("allow_origins_regexp", i, "%q is no RE2 regular expression: %v", text, err)
+			continue
+		}
+		if name := named.FindString(text); name != "" {
+			c.problem("allow_origins_regexp", i, "%q has the placeholder %s, which expressions do not resolve: list what it stands for in allow_origins", text, name)
 			continue
 		}
 		re := regexp.MustCompile(`\A(?:` + text + `)\z`)

@@ -24,6 +24,7 @@ func TestCompileRefuses(t *testing.T) {
 		{"everyone and a placeholder", Options{AllowOrigins: []string{"*", "{http.vars.x}"}}, `remove "*" to allow just those`},
 		{"not as browsers write it", Options{AllowOrigins: []string{"https://Example.com/"}}, `did you mean "https://example.com"?`},
 		{"a regexp that does not compile", Options{AllowOriginsRegexp: []string{"https://("}}, `"https://(" is no RE2 regular expression`},
+		{"a regexp with a placeholder", Options{AllowOriginsRegexp: []string{`https://.*\.{env.DOMAIN}`}}, `has the placeholder {env.DOMAIN}, which expressions do not resolve`},
 		{"a regexp that closes a group it did not open", Options{AllowOriginsRegexp: []string{"https://a)|(?:b"}}, "is no RE2 regular expression"},
 
 		{"everyone, with credentials", with("*"), "insecure any_origin_with_credentials"},

@@ -12,6 +12,9 @@ SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+BENCHSTAT = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+UNITS = .unit:(ns/op OR B/op OR allocs/op OR added-ns/op OR added-B/op OR added-allocs/op)
+
 # How long each fuzz target runs.
 FUZZTIME = 10m
 
@@ -24,6 +27,7 @@ run:
 # Runs every test, in real browsers too, and the linters.
 test: packages lint
 	CADDY_CORS_BROWSERS=required go test -race -count=1 ./...
+	cd bench && go test -count=1 ./...
 
 packages:
 ifneq ($(strip $(PACKAGES)),)
@@ -47,7 +51,13 @@ fuzz:
 		done; \
 	done
 
-# What a request costs, and what it costs beside what people use instead.
+# What a request costs, and what it costs beside what people use instead. The results stay in bench/*.txt, to compare with
+# later ones. It takes half an hour, and an idle machine.
 bench:
-	go test -run '^$$' -bench . -count=6 . ./internal/origin ./origins
-	cd bench && go test -run '^$$' -bench . -count=6 .
+	$(if $(shell command -v wrk),,$(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends wrk)
+	go test -run '^$$' -bench . -count=6 . ./internal/origin ./origins > bench/module.txt
+	cd bench && go run $(BENCHSTAT) module.txt
+	cd bench && go test -run '^$$' -bench . -count=6 -timeout=2h . > compared.txt
+	cd bench && go run $(BENCHSTAT) -filter '.name:Added $(UNITS)' -table /policy -row /request -col /candidate compared.txt
+	cd bench && go run $(BENCHSTAT) -filter '.name:Plain $(UNITS)' -table /policy,/request -row /candidate compared.txt
+	cd bench && go run ./wrk

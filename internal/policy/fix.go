@@ -87,14 +87,15 @@ func fixInvalidOrigin(r *Request) Fix {
 
 func (p *Policy) fixMethod(r *Request) Fix {
 	method := r.Method[0]
-	upper := strings.ToUpper(method)
 	switch {
 	case len(r.Method) > 1:
 		return Fix{Advice: "The request has more than one Access-Control-Request-Method field, which no browser sends: something on its way adds one. Have it leave the browser's alone."}
 	case p.allowsMethod(method):
 		return Fix{}
-	case !isToken(method) || method == "*" || len(method) > maxMethod:
+	case len(method) > maxMethod || !isToken(method) || method == "*":
 		return Fix{Advice: "The method that the request asks for is none that can be allowed, and no browser asks for it: the request comes from another program."}
+	}
+	switch upper := strings.ToUpper(method); {
 	case isForbiddenMethod(method):
 		return Fix{Advice: "No script can use the method " + upper + ", so no browser asks for it: the request comes from another program."}
 	case method == upper || !knownMethods[upper]:
@@ -103,8 +104,9 @@ func (p *Policy) fixMethod(r *Request) Fix {
 		return Fix{Advice: "Methods have a case, and browsers write " + upper + " in upper case, however the script does: the request comes from another program, which has to write it so too."}
 	case p.allowsMethod(upper):
 		return Fix{Advice: fmt.Sprintf("Methods have a case: have the script write %q, which is allowed.", upper)}
+	default:
+		return Fix{Advice: fmt.Sprintf("Methods have a case: have the script write %q, and add: allow_methods %s", upper, upper)}
 	}
-	return Fix{Advice: fmt.Sprintf("Methods have a case: have the script write %q, and add: allow_methods %s", upper, upper)}
 }
 
 func (p *Policy) fixHeaders(r *Request) Fix {

@@ -94,6 +94,52 @@ func BenchmarkHandler(b *testing.B) {
 	}
 }
 
+// What origins that are many add to a request, next to a look-up in a plain map of as many.
+func BenchmarkOrigins(b *testing.B) {
+	for _, n := range []int{1, 1_000, 1_000_000} {
+		origins := make([]string, n)
+		plain := make(map[string]bool, n)
+		for i := range origins {
+			origins[i] = fmt.Sprintf("https://customer-%d.example.com", i)
+			plain[origins[i]] = true
+		}
+		config, err := json.Marshal(map[string]any{"allow_origins": origins})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, name := range []string{"hit", "miss"} {
+			// Some, so that what is looked up is not always the same: of the list, from its start to its end, or of others,
+			// which are as many whatever the list is. Each of those gets its line in the log, and is a repeat from then on.
+			const some = 200
+			caddycors.ForgetDenials()
+			var requests [some][]string
+			for i := range requests {
+				origin := origins[i*n/some]
+				if name == "miss" {
+					origin = fmt.Sprintf("https://visitor-%d.example.com", i)
+				}
+				requests[i] = []string{origin}
+			}
+			b.Run(fmt.Sprintf("%s/cors/%d", name, n), func(b *testing.B) {
+				c := cost{config: string(config), method: "GET", header: make(http.Header)}
+				serve := c.serve(b)
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					c.header["Origin"] = requests[i%some]
+					serve()
+				}
+			})
+			b.Run(fmt.Sprintf("%s/map/%d", name, n), func(b *testing.B) {
+				for i := 0; b.Loop(); i++ {
+					if plain[requests[i%some][0]] != (name == "hit") {
+						b.Fatal()
+					}
+				}
+			})
+		}
+	}
+}
+
 // A request costs one allocation, however many origins there are.
 func TestAllocations(t *testing.T) {
 	for _, c := range costs() {

@@ -1,10 +1,19 @@
 package caddycors_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
 	"net/http"
-	"net/http/httptest"
+	"net/textproto"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -12,119 +21,802 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/dunglas/httpsfv"
+	"golang.org/x/net/http/httpguts"
 
 	caddycors "github.com/caddy-cors/caddy-cors"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
+	"github.com/caddy-cors/caddy-cors/internal/origin"
 )
 
-// FuzzHandler sends arbitrary requests, to a handler that writes arbitrary CORS headers of its own, and checks what may
-// never leave the server.
-func FuzzHandler(f *testing.F) {
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-	f.Cleanup(cancel)
-	var handlers []caddyhttp.MiddlewareHandler
-	for _, config := range []string{
-		`{"debug": true, "allow_origins": ["https://app.example.com"]}`,
-		`{"debug": true, "allow_origins": ["*"], "allow_headers": ["*"], "allow_methods": ["*"], "expose_headers": ["*"], "expose_timing": true}`,
-		`{"debug": true, "allow_origins": ["https://*.example.com:*"], "allow_headers": ["*"], "allow_methods": ["*"], "expose_headers": ["*"], "allow_credentials": true}`,
-		`{"debug": true, "allow_origins": ["null", "http://localhost:*"], "allow_credentials": true, "insecure": ["null_origin_with_credentials"], "enforce": true, "allow_private_network": true}`,
-		`{"debug": true, "policies": [{"allow_origins": ["https://app.example.com"], "allow_credentials": true}], "allow_origins": ["*"], "forward_preflight": true}`,
-	} {
-		module, err := ctx.LoadModuleByID(string(new(caddycors.Handler).CaddyModule().ID), json.RawMessage(config))
-		if err != nil {
-			f.Fatal(err)
+// A subject is a directive, and in plain terms what it says.
+type subject struct {
+	directive string
+	rights    []rights // of its policies, in their order
+	forward   bool
+	preserve  bool
+	enforce   bool
+	status    int // of an answered preflight; 0 for the default
+}
+
+// rights are a policy in plain terms.
+type rights struct {
+	policy      string
+	origins     string // that may call: a regular expression, or a text that ends with the request's {host}
+	credentials bool
+	timing      bool
+	network     bool
+	methods     []string
+	headers     []string
+	exposed     []string
+	maxAge      string // the default if empty
+}
+
+var subjects = []subject{
+	{
+		directive: `cors https://app.example.com`,
+		rights:    []rights{{policy: "default", origins: `https://app\.example\.com`}},
+	},
+	{
+		directive: `cors * {
+			allow_methods *
+			allow_headers *
+			expose_headers *
+			expose_timing
+			max_age off
+		}`,
+		rights: []rights{{policy: "default", origins: `.*`, timing: true, methods: []string{"*"}, headers: []string{"*"}, exposed: []string{"*"}, maxAge: "0"}},
+	},
+	{
+		directive: `cors https://*.example.com:* {
+			allow_methods * PUT
+			allow_headers Authorization *
+			expose_headers * X-Total
+			expose_timing
+			allow_credentials
+			allow_private_network
+			preflight_status 200
+		}`,
+		rights: []rights{{
+			policy: "default", origins: `https://([a-z0-9_-]+\.)+example\.com(:[0-9]+)?`, credentials: true, timing: true, network: true,
+			methods: []string{"*", "PUT"}, headers: []string{"Authorization", "*"}, exposed: []string{"*", "X-Total"},
+		}},
+		status: 200,
+	},
+	{
+		directive: `cors null http://localhost:* {
+			allow_methods PUT
+			allow_headers X-One
+			expose_headers ETag
+			allow_credentials
+			insecure null_origin_with_credentials
+		}`,
+		rights:  []rights{{policy: "default", origins: `null|http://localhost(:[0-9]+)?`, credentials: true, methods: []string{"PUT"}, headers: []string{"X-One"}, exposed: []string{"ETag"}}},
+		enforce: true,
+	},
+	{
+		directive: `cors * {
+			forward_preflight
+			policy https://app.example.com {
+				allow_credentials
+				allow_methods PUT
+				allow_private_network
+			}
+			policy fleet {
+				allow_origins_from test_fleet blue
+				allow_headers *
+			}
+		}`,
+		rights: []rights{
+			{policy: "policy-1", origins: `https://app\.example\.com`, credentials: true, network: true, methods: []string{"PUT"}},
+			{policy: "fleet", origins: `[a-z0-9+.-]+://([a-z0-9_-]+\.)+blue\.example\.com`, headers: []string{"*"}},
+			{policy: "default", origins: `.*`},
+		},
+		forward: true,
+	},
+	{
+		directive: `cors {
+			upstream preserve
+			forward_preflight
+			allow_origins_regexp "https://pr-[0-9]+\.example\.com"
+			allow_methods *
+			expose_headers ETag, X-Total
+		}`,
+		rights:   []rights{{policy: "default", origins: `https://pr-[0-9]+\.example\.com`, methods: []string{"*"}, exposed: []string{"ETag", "X-Total"}}},
+		forward:  true,
+		preserve: true,
+	},
+	{
+		directive: `cors https://{http.request.host} {
+			upstream preserve
+			forward_preflight
+			allow_credentials
+			insecure any_origin_with_credentials
+			expose_headers *
+		}`,
+		rights:   []rights{{policy: "default", origins: `https://{host}`, credentials: true, exposed: []string{"*"}}},
+		forward:  true,
+		preserve: true,
+		enforce:  true,
+	},
+	{
+		directive: `cors * {
+			allow_credentials
+			insecure any_origin_with_credentials
+			allow_headers *
+			allow_methods *
+		}`,
+		rights: []rights{{policy: "default", origins: `[^:]+://.*`, credentials: true, methods: []string{"*"}, headers: []string{"*"}}},
+	},
+	{
+		directive: `cors https://app.example.com {
+			expose_timing
+			max_age 1h
+		}`,
+		rights: []rights{{policy: "default", origins: `https://app\.example\.com`, timing: true, maxAge: "3600"}},
+	},
+}
+
+// handler loads the subject's directive with further options.
+func (s subject) handler(t testing.TB, options ...string) caddyhttp.MiddlewareHandler {
+	directive := s.directive
+	if len(options) > 0 {
+		block, ok := strings.CutSuffix(directive, "}")
+		if !ok {
+			block += " {\n"
 		}
-		handlers = append(handlers, module.(caddyhttp.MiddlewareHandler))
+		directive = block + strings.Join(options, "\n") + "\n}"
 	}
-	for i := range uint8(len(handlers)) {
-		f.Add(i, "GET", app, "", "", "*", "Origin", 200)
-		f.Add(i, "OPTIONS", app, "PUT", "x-a,authorization", "https://evil.com", "accept", 301)
-		f.Add(i, "OPTIONS", "null", "\xff", "\x00,\"", "", "*", 103)
-		f.Add(i, "POST", "https://evil.com\\\"", "PUT", ",,,", "null", "", 500)
+	return provision(t, directive)
+}
+
+// provision loads the handler of a directive.
+func provision(t testing.TB, directive string) caddyhttp.MiddlewareHandler {
+	t.Helper()
+	handler := new(caddycors.Handler)
+	if err := handler.UnmarshalCaddyfile(caddyfile.NewTestDispenser(directive)); err != nil {
+		t.Fatal(err)
 	}
-	f.Fuzz(func(t *testing.T, i uint8, method, origin, requestMethod, requestHeaders, ownOrigin, ownVary string, status int) {
-		handler := handlers[int(i)%len(handlers)]
-		r := httptest.NewRequest("GET", "http://api.example.com/", nil)
-		r.Method = method
-		r.Header = http.Header{"Origin": {origin}}
-		if requestMethod != "" {
-			r.Header["Access-Control-Request-Method"] = []string{requestMethod}
-			r.Header["Access-Control-Request-Headers"] = []string{requestHeaders, ""}
+	config, err := json.Marshal(handler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := caddy.NewContext(quiet(t))
+	t.Cleanup(cancel)
+	module, err := ctx.LoadModuleByID(string(handler.CaddyModule().ID), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return module.(caddyhttp.MiddlewareHandler)
+}
+
+// quiet returns the context of a Caddy that has a storage of its own, and writes its log to nowhere.
+func quiet(t testing.TB) caddy.Context {
+	t.Helper()
+	config := new(caddy.Config)
+	if err := json.Unmarshal(fmt.Appendf(nil, `{
+		"logging": {"logs": {"default": {"writer": {"output": "discard"}}}},
+		"storage": {"module": "file_system", "root": %q}
+	}`, t.TempDir()), config); err != nil {
+		t.Fatal(err)
+	}
+	ctx, err := caddy.ProvisionContext(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+// A judgment is what a subject makes of a request.
+type judgment struct {
+	outcome, reason, detail, policy string
+	rights                          *rights // that the origin has; nil if it may not call
+	allowOrigin                     string
+}
+
+func isPreflight(r *http.Request) bool {
+	return r.Method == "OPTIONS" && len(r.Header["Origin"]) > 0 && len(r.Header["Access-Control-Request-Method"]) > 0
+}
+
+func (s subject) public() bool {
+	return len(s.rights) == 1 && s.rights[0].origins == ".*" && !s.rights[0].credentials
+}
+
+func (s subject) judge(r *http.Request) judgment {
+	last := &s.rights[len(s.rights)-1]
+	lines := r.Header["Origin"]
+	if s.public() {
+		j := judgment{outcome: "allowed", policy: last.policy, rights: last, allowOrigin: "*"}
+		if len(lines) == 0 {
+			j.outcome = "no-origin"
 		}
-		w := httptest.NewRecorder()
-		next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
-			w.Header()["Access-Control-Allow-Origin"] = []string{ownOrigin, ownOrigin}
-			w.Header()["access-control-allow-credentials"] = []string{"true"}
-			w.Header().Add("Vary", ownVary)
-			if status >= 100 && status <= 999 {
+		return last.judgePreflight(j, r)
+	}
+	if len(lines) == 0 {
+		return judgment{outcome: "no-origin", policy: last.policy}
+	}
+	text := lines[0]
+	o, valid := origin.Parse(text)
+	if len(lines) == 1 {
+		for i := range s.rights {
+			p := &s.rights[i]
+			if (valid || text == "null") && p.has(text, r.Host) {
+				return p.judgePreflight(judgment{outcome: "allowed", policy: p.policy, rights: p, allowOrigin: text}, r)
+			}
+		}
+		site, known := r.Header["Sec-Fetch-Site"]
+		if !isPreflight(r) && (known && site[0] == "same-origin" || !known && o.SameHost(r.Host)) {
+			return judgment{outcome: "same-origin", policy: last.policy}
+		}
+	}
+	j := judgment{outcome: "denied", reason: "origin-not-allowed", detail: text, policy: last.policy}
+	switch {
+	case len(lines) > 1 || !valid && text != "null":
+		j.reason = "origin-invalid"
+	case text == "null":
+		j.reason = "origin-null"
+	}
+	return j
+}
+
+func (p *rights) has(text, host string) bool {
+	if before, ok := strings.CutSuffix(p.origins, "{host}"); ok {
+		return text == before+host
+	}
+	return regexp.MustCompile(`\A(?:` + p.origins + `)\z`).MatchString(text)
+}
+
+func (p *rights) judgePreflight(j judgment, r *http.Request) judgment {
+	if !isPreflight(r) {
+		return j
+	}
+	method := r.Header["Access-Control-Request-Method"]
+	header, ok := p.missingHeader(r.Header["Access-Control-Request-Headers"])
+	switch {
+	case len(method) > 1 || !p.allowsMethod(method[0]):
+		j.outcome, j.reason, j.detail = "denied", "method-not-allowed", method[0]
+	case !ok:
+		j.outcome, j.reason, j.detail = "denied", "header-not-allowed", header
+	case r.Header.Get("Access-Control-Request-Private-Network") == "true" && !p.network:
+		j.outcome, j.reason = "denied", "private-network-not-allowed"
+	}
+	return j
+}
+
+func (p *rights) allowsMethod(method string) bool {
+	if slices.Contains([]string{"GET", "HEAD", "POST"}, method) || slices.Contains(p.methods, method) {
+		return true
+	}
+	forbidden := slices.Contains([]string{"CONNECT", "TRACE", "TRACK"}, strings.ToUpper(method))
+	return slices.Contains(p.methods, "*") && httpguts.ValidHeaderFieldName(method) && len(method) <= 4096 && !forbidden
+}
+
+func (p *rights) missingHeader(lines []string) (name string, ok bool) {
+	total := 0
+	for _, name := range requestedNames(lines) {
+		byName := slices.ContainsFunc(p.headers, func(listed string) bool { return listed != "*" && asciiLower(listed) == asciiLower(name) })
+		byStar := slices.Contains(p.headers, "*") && httpguts.ValidHeaderFieldName(name) && asciiLower(name) != "authorization"
+		if total += len(name); total > 4096 || !byName && !byStar {
+			return name, false
+		}
+	}
+	return "", true
+}
+
+// gap is a run of more separators than are passed over.
+var gap = regexp.MustCompile(`(\A|,)[,\t ]{257}`)
+
+// requestedNames returns the names that are asked for, up to a gap, which is none.
+func requestedNames(lines []string) (names []string) {
+	for _, line := range lines {
+		if at := gap.FindStringSubmatchIndex(line); at != nil {
+			return append(append(names, membersOf(line[:at[3]])...), ",")
+		}
+		names = append(names, membersOf(line)...)
+	}
+	return names
+}
+
+// cors returns the CORS fields of a response to the request; other has the response's other fields.
+func (s subject) cors(r *http.Request, j judgment, other http.Header) http.Header {
+	h := http.Header{}
+	p := j.rights
+	if p == nil {
+		return h
+	}
+	set := func(name string, values ...string) {
+		if len(values) > 0 {
+			h.Set(name, strings.Join(values, ", "))
+		}
+	}
+	star := func(values []string, meant bool, instead ...string) []string {
+		if meant || !slices.Contains(values, "*") {
+			return values
+		}
+		return append(slices.DeleteFunc(slices.Clone(values), func(name string) bool { return name == "*" }), instead...)
+	}
+	set("Access-Control-Allow-Origin", j.allowOrigin)
+	if p.credentials {
+		set("Access-Control-Allow-Credentials", "true")
+	}
+	if !isPreflight(r) {
+		if p.timing {
+			set("Timing-Allow-Origin", j.allowOrigin)
+		}
+		exposed := p.exposed
+		if p.credentials && slices.Contains(exposed, "*") {
+			exposed = append(slices.Collect(maps.Keys(other)), "Date")
+		}
+		set("Access-Control-Expose-Headers", exposed...)
+		return h
+	}
+	method := r.Header["Access-Control-Request-Method"]
+	var allowedMethod, allowedHeaders []string
+	if len(method) == 1 && p.allowsMethod(method[0]) {
+		allowedMethod = method
+	}
+	_, headersAllowed := p.missingHeader(r.Header["Access-Control-Request-Headers"])
+	if headersAllowed && p.credentials {
+		allowedHeaders = membersOf(r.Header["Access-Control-Request-Headers"]...)
+	}
+	set("Access-Control-Allow-Methods", star(p.methods, !p.credentials, allowedMethod...)...)
+	set("Access-Control-Allow-Headers", star(p.headers, !p.credentials && headersAllowed, allowedHeaders...)...)
+	set("Access-Control-Expose-Headers", star(p.exposed, !p.credentials)...)
+	if p.network && r.Header.Get("Access-Control-Request-Private-Network") == "true" {
+		set("Access-Control-Allow-Private-Network", "true")
+	}
+	if j.outcome == "allowed" {
+		age := p.maxAge
+		if age == "" {
+			age = "600"
+		}
+		set("Access-Control-Max-Age", age)
+	}
+	return h
+}
+
+// vary returns the names that an answer depends on.
+func (s subject) vary(r *http.Request) []string {
+	var names []string
+	if !s.public() {
+		names = append(names, "Origin")
+	}
+	if isPreflight(r) {
+		names = append(names, "Access-Control-Request-Method", "Access-Control-Request-Headers")
+		if slices.ContainsFunc(s.rights, func(p rights) bool { return p.network }) {
+			names = append(names, "Access-Control-Request-Private-Network")
+		}
+	}
+	return names
+}
+
+// membersOf returns the members of a list field that are not empty.
+func membersOf(lines ...string) []string {
+	var members []string
+	for member := range strings.SplitSeq(strings.Join(lines, ","), ",") {
+		if member = strings.Trim(member, " \t"); member != "" {
+			members = append(members, member)
+		}
+	}
+	return members
+}
+
+// asciiLower folds the case of ASCII, and of nothing else.
+func asciiLower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] += 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// parseMessage reads the text of a request or a response: a line of its own kind, then fields.
+func parseMessage(text string, canonical func(string) string) (first string, header http.Header) {
+	first, rest, _ := strings.Cut(text, "\n")
+	header = http.Header{}
+	for line := range strings.SplitSeq(rest, "\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok && httpguts.ValidHeaderFieldName(name) {
+			name = canonical(name)
+			header[name] = append(header[name], strings.Trim(value, " \t"))
+		}
+	}
+	return first, header
+}
+
+// parseRequest reads a request; its first line has the method and the host.
+func parseRequest(text string) *http.Request {
+	first, header := parseMessage(text, textproto.CanonicalMIMEHeaderKey)
+	r := &http.Request{URL: &url.URL{Path: "/"}, Header: header}
+	r.Method, r.Host, _ = strings.Cut(first, " ")
+	replacer := caddy.NewReplacer()
+	replacer.Set("http.request.host", r.Host)
+	ctx := context.WithValue(context.Background(), caddy.ReplacerCtxKey, replacer)
+	return r.WithContext(context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{}))
+}
+
+// parseBackend reads a response, as the handler that writes it. Its first line has a status, or says what it does instead.
+// What is no CORS field is spelled as everybody spells it.
+func parseBackend(text string) (next caddyhttp.HandlerFunc, does string, header http.Header) {
+	does, header = parseMessage(text, func(name string) string {
+		if isCORSField(name) {
+			return name
+		}
+		return textproto.CanonicalMIMEHeaderKey(name)
+	})
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		maps.Copy(w.Header(), header.Clone())
+		switch does {
+		case "nothing":
+		case "body":
+			_, err := w.Write([]byte("hello"))
+			return err
+		case "flush":
+			w.(http.Flusher).Flush()
+		case "error":
+			return errBackend
+		default:
+			if status, err := strconv.Atoi(does); err == nil && status >= 100 && status <= 999 {
 				w.WriteHeader(status)
 			}
-			return nil
-		})
-		if err := handler.ServeHTTP(w, r, next); err != nil {
-			if he, ok := err.(caddyhttp.HandlerError); !ok || he.StatusCode != http.StatusForbidden {
-				t.Fatal(err)
-			}
 		}
-		h := w.Header() // the recorder keeps no others for informational responses
-		allowed, credentials := h["Access-Control-Allow-Origin"], h["Access-Control-Allow-Credentials"]
-		if _, left := map[string][]string(h)["access-control-allow-credentials"]; left {
-			t.Fatal("an upstream's header is left, in another case")
-		}
+		return nil
+	}, does, header
+}
+
+var errBackend = caddyhttp.Error(http.StatusBadGateway, errors.New("the backend is down"))
+
+func isCORSField(name string) bool {
+	name = asciiLower(name)
+	return strings.HasPrefix(name, "access-control-") || name == "timing-allow-origin"
+}
+
+// A wire keeps what a response writer sends.
+type wire struct {
+	header http.Header
+	early  []http.Header // of informational responses
+	sent   http.Header   // of the final one
+	status int
+}
+
+func (w *wire) Header() http.Header { return w.header }
+
+func (w *wire) WriteHeader(status int) {
+	switch {
+	case w.sent != nil:
+	case status < 200 && status != http.StatusSwitchingProtocols:
+		w.early = append(w.early, w.header.Clone())
+	default:
+		w.status, w.sent = status, w.header.Clone()
+	}
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return len(p), nil
+}
+
+func (w *wire) Flush() { w.WriteHeader(http.StatusOK) }
+
+// serve has the handler serve the request, and whoever comes before it end the response.
+func serve(handler caddyhttp.MiddlewareHandler, r *http.Request, next caddyhttp.HandlerFunc) (w *wire, ran bool, err error) {
+	w = &wire{header: http.Header{}}
+	err = handler.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		ran = true
+		return next(w, r)
+	}))
+	if err == nil {
+		w.WriteHeader(http.StatusOK)
+	} else if w.sent == nil {
+		w.sent = w.header.Clone() // of the error's response
+	}
+	return w, ran, err
+}
+
+// withoutCORS is a handler that changes nothing.
+type withoutCORS struct{}
+
+func (withoutCORS) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	return next.ServeHTTP(w, r)
+}
+
+// sortFields returns the CORS fields of a response, the members of each in order, and all its other fields but Vary.
+func sortFields(header http.Header) (cors, other http.Header) {
+	cors, other = http.Header{}, http.Header{}
+	for name, values := range header {
 		switch {
-		case len(allowed) > 1 || len(credentials) > 1:
-			t.Fatalf("twice: %q, %q", allowed, credentials)
-		case len(allowed) == 0 && len(credentials) > 0:
-			t.Fatal("credentials without an origin")
-		case len(allowed) == 1 && allowed[0] == "*" && len(credentials) > 0:
-			t.Fatal("a wildcard with credentials")
-		case len(allowed) == 1 && allowed[0] != "*" && allowed[0] != origin:
-			t.Fatalf("the answer to %q is for %q", origin, allowed[0])
+		case isCORSField(name):
+			cors[name] = []string{}
+			for _, value := range values {
+				sorted := membersOf(value)
+				slices.Sort(sorted)
+				cors[name] = append(cors[name], strings.Join(sorted, ", "))
+			}
+		case name != "Vary":
+			other[name] = values
 		}
-		for _, name := range []string{"Access-Control-Allow-Methods", "Access-Control-Allow-Headers", "Access-Control-Expose-Headers"} {
-			if len(credentials) > 0 && strings.Contains(h.Get(name), "*") && !strings.Contains(requestHeaders+requestMethod, "*") {
-				t.Fatalf("%s: %s, with credentials", name, h.Get(name))
+	}
+	return cors, other
+}
+
+// checkVary checks that the response's own members of Vary are all there, and those that cors adds, but not twice.
+func checkVary(t *testing.T, got, own, added []string) {
+	want := membersOf(own...)
+	for _, name := range added {
+		if !slices.ContainsFunc(want, func(member string) bool { return member == "*" || asciiLower(member) == asciiLower(name) }) {
+			want = append(want, name)
+		}
+	}
+	if got = membersOf(got...); !slices.Equal(got, want) {
+		t.Fatalf("Vary is %q, want %q", got, want)
+	}
+}
+
+// FuzzHandler holds the response to an arbitrary request, over whatever the next handler answers, against the contract
+// as an oracle reads it. From 128 on, the number of the subject is of one that explains its decisions.
+func FuzzHandler(f *testing.F) {
+	var plain, explaining, watching []caddyhttp.MiddlewareHandler
+	for _, s := range subjects {
+		var options []string
+		if s.enforce {
+			options = append(options, "enforce")
+		}
+		plain = append(plain, s.handler(f, options...))
+		explaining = append(explaining, s.handler(f, append(options, "debug")...))
+		watching = append(watching, s.handler(f, "report_only"))
+	}
+	f.Fuzz(func(t *testing.T, i uint8, requestText, responseText string) {
+		n, explains := int(i%128)%len(subjects), i >= 128
+		s, handler := subjects[n], plain[n]
+		if explains {
+			handler = explaining[n]
+		}
+		r := parseRequest(requestText)
+		next, does, own := parseBackend(responseText)
+		j := s.judge(r)
+
+		// What report_only leaves is the response that there is without cors.
+		bare, _, bareErr := serve(withoutCORS{}, r, next)
+		if watched, _, err := serve(watching[n], r, next); !reflect.DeepEqual(watched, bare) || err != bareErr {
+			t.Fatalf("report_only makes %+v, %v of %+v, %v", watched, err, bare, bareErr)
+		}
+
+		w, ran, err := serve(handler, r, next)
+		runs, status, failure := true, bare.status, failureOf(bareErr)
+		switch {
+		case isPreflight(r) && j.rights == nil && (s.enforce || !s.forward):
+			runs, status, failure = false, http.StatusForbidden, 0
+		case isPreflight(r) && !s.forward:
+			runs, status, failure = false, cmp.Or(s.status, http.StatusNoContent), 0
+		case !isPreflight(r) && j.outcome == "denied" && s.enforce:
+			runs, status, failure = false, 0, http.StatusForbidden
+		}
+		if ran != runs || w.status != status || failureOf(err) != failure {
+			t.Fatalf("the next handler runs: %v, want %v; status %d, want %d; error %v, want %d", ran, runs, w.status, status, err, failure)
+		}
+		if !ran {
+			own = http.Header{}
+		}
+
+		for _, early := range w.early {
+			if !reflect.DeepEqual(early, own) {
+				t.Fatalf("an informational response has %v", early)
 			}
 		}
-		if _, err := httpsfv.UnmarshalItem(h["X-Cors-Decision"]); err != nil {
-			t.Fatalf("%q: %v", h["X-Cors-Decision"], err)
+		if does == "101" && ran {
+			if !reflect.DeepEqual(w.sent, own) {
+				t.Fatalf("switching protocols has %v", w.sent)
+			}
+			return
 		}
-		if public := int(i)%len(handlers) == 1; !public && !strings.Contains(strings.ToLower(strings.Join(h["Vary"], ",")), "origin") && !strings.Contains(ownVary, "*") {
-			t.Fatalf("Vary is %q", h["Vary"])
+		checkVary(t, w.sent["Vary"], own["Vary"], s.vary(r))
+		gotCORS, gotOther := sortFields(w.sent)
+		ownCORS, ownOther := sortFields(own)
+		if explains {
+			ownOther["X-Cors-Decision"] = gotOther["X-Cors-Decision"] // see FuzzDebugHeader
+		}
+		if !reflect.DeepEqual(gotOther, ownOther) {
+			t.Fatalf("other fields %q, want %q", gotOther, ownOther)
+		}
+		exposed := maps.Clone(ownOther)
+		if len(w.sent["Vary"]) > 0 {
+			exposed["Vary"] = nil
+		}
+		delete(exposed, "Set-Cookie")
+		delete(exposed, "Date")
+		want, _ := sortFields(s.cors(r, j, exposed))
+		allows := func(name string) bool { return asciiLower(name) == "access-control-allow-origin" }
+		if s.preserve && slices.ContainsFunc(slices.Collect(maps.Keys(ownCORS)), allows) {
+			want = ownCORS
+		}
+		if !reflect.DeepEqual(gotCORS, want) {
+			t.Fatalf("%s %s: CORS fields %.500q, want %.500q", j.outcome, j.reason, gotCORS, want)
 		}
 	})
 }
 
-// FuzzCaddyfile reads arbitrary blocks. What is accepted loads, unless it is for what only loading can tell.
+// failureOf returns the status of an error, 0 for none.
+func failureOf(err error) int {
+	var failure caddyhttp.HandlerError
+	if err != nil && !errors.As(err, &failure) {
+		return -1
+	}
+	return failure.StatusCode
+}
+
+// FuzzDebugHeader holds the header that explains a decision, as another's parser of Structured Fields reads it, and the
+// variables of the request against the oracle's decision.
+func FuzzDebugHeader(f *testing.F) {
+	var handlers []caddyhttp.MiddlewareHandler
+	for _, s := range subjects {
+		handlers = append(handlers, s.handler(f, "debug", "report_only"))
+	}
+	f.Fuzz(func(t *testing.T, i uint8, requestText string) {
+		r := parseRequest(requestText)
+		next, _, _ := parseBackend("200")
+		w, _, _ := serve(handlers[int(i)%len(subjects)], r, next)
+		want := subjects[int(i)%len(subjects)].judge(r)
+
+		vars := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+		reason, denied := vars["cors.reason"]
+		if fmt.Sprint(vars["cors.outcome"]) != want.outcome || denied && fmt.Sprint(reason) != want.reason || denied != (want.reason != "") || fmt.Sprint(vars["cors.policy"]) != want.policy {
+			t.Fatalf("the variables are %.200q, want %.200q, %q, %q", vars, want.outcome, want.reason, want.policy)
+		}
+
+		if len(w.sent) != 1 {
+			t.Fatalf("the response has %v", w.sent)
+		}
+		item, err := httpsfv.UnmarshalItem(w.sent["X-Cors-Decision"])
+		if err != nil {
+			t.Fatalf("%q: %v", w.sent["X-Cors-Decision"], err)
+		}
+		shown := map[string]any{"": item.Value}
+		for _, name := range item.Params.Names() {
+			shown[name], _ = item.Params.Get(name)
+		}
+		expected := map[string]any{"": httpsfv.Token(want.outcome), "policy": want.policy}
+		if want.reason != "" {
+			expected["reason"] = httpsfv.Token(want.reason)
+		}
+		if want.detail != "" {
+			detail := []byte(want.detail[:min(len(want.detail), 128)])
+			for i, c := range detail {
+				if c < ' ' || c > '~' {
+					detail[i] = '?'
+				}
+			}
+			expected["detail"] = string(detail)
+		}
+		if !reflect.DeepEqual(shown, expected) {
+			t.Fatalf("%q shows %q, want %q", w.sent["X-Cors-Decision"], shown, expected)
+		}
+	})
+}
+
+// FuzzCaddyfile reads arbitrary directives. What is refused is refused with a line for each problem; what is accepted means
+// the same in Caddy's format, and loads, but for what only loading can tell.
 func FuzzCaddyfile(f *testing.F) {
-	for _, block := range []string{
+	for _, directive := range []string{
 		"*", "https://app.example.com", "https://a.test {\nallow_methods GET, PUT\nmax_age off\n}", "{\npolicy x https://a.test {\nallow_credentials\n}\ndebug\n}",
 		"{\nallow_origins_regexp \"a)|(b\"\n}", "@m *", "/api/* null", "{env.X} {http.vars.y}", "{\nfoo {\nbar {\n}\n}\n}", "https://* {\nallow_credentials\ninsecure any_origin_with_credentials\n}",
 		"{\nallow_origins_from test_fleet x {\n}\n}", "https://\xff", "{\nmax_age 99999999h\n}", "{\npolicy\n}",
 	} {
-		f.Add(block)
+		f.Add(directive)
 	}
-	f.Fuzz(func(t *testing.T, block string) {
-		if strings.Contains(block, "import") || strings.Contains(block, "file.") {
+	server := quiet(f)
+	place := regexp.MustCompile(`, at Caddyfile:([0-9]+)\z`)
+	f.Fuzz(func(t *testing.T, directive string) {
+		if strings.Contains(directive, "import") || strings.Contains(directive, "file.") {
 			return // reads files
 		}
-		text := ":8080 {\n\tcors " + block + "\n}\n"
-		if _, err := livecaddy.Adapt(text); err != nil {
-			return
-		}
-		d := caddyfile.NewTestDispenser("cors " + block)
-		handler := new(caddycors.Handler)
-		if err := handler.UnmarshalCaddyfile(d); err != nil {
-			return
-		}
-		ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
-		defer cancel()
-		asJSON, err := json.Marshal(handler)
+		text := ":8080 {\n\tcors " + directive + "\n}\n"
+		config, err := livecaddy.Adapt(text)
 		if err != nil {
-			t.Fatal(err)
+			if !strings.Contains(err.Error(), "parsing caddyfile tokens for 'cors'") {
+				return // is Caddy's own
+			}
+			for _, problem := range flatten(err) {
+				m := place.FindStringSubmatch(problem.Error())
+				if m == nil {
+					t.Fatalf("%q: no place in %q", text, problem)
+				}
+				if line, _ := strconv.Atoi(m[1]); line < 1 || line > strings.Count(text, "\n") {
+					t.Fatalf("%q: no such line: %v", text, problem)
+				}
+			}
+			return
 		}
-		if _, err := ctx.LoadModuleByID("http.handlers.cors", asJSON); err != nil && !strings.Contains(err.Error(), "allow_origins") && !strings.Contains(err.Error(), "insecure") {
-			t.Fatalf("%q adapts to %s, which does not load: %v", text, asJSON, err)
+		// What caddy fmt makes of unusual texts is not always the same to Caddy.
+		if formatted := caddyfile.Format([]byte(text)); slices.Equal(tokensOf(formatted), tokensOf([]byte(text))) {
+			if again, err := livecaddy.Adapt(string(formatted)); err != nil || string(again) != string(config) {
+				t.Fatalf("%q adapts to %s, but formatted to %s, %v", text, config, again, err)
+			}
+		}
+		for _, handler := range corsHandlers(t, config) {
+			ctx, cancel := caddy.NewContext(server)
+			defer cancel()
+			loaded, err := ctx.LoadModuleByID("http.handlers.cors", handler)
+			if err == nil {
+				checkRisks(t, loaded.(*caddycors.Handler))
+				continue
+			}
+			for _, problem := range flatten(err) {
+				if !strings.Contains(problem.Error(), "allow_origins") && !strings.Contains(problem.Error(), "insecure") {
+					t.Fatalf("%q adapts to %s, which does not load: %v", text, handler, problem)
+				}
+			}
 		}
 	})
+}
+
+// checkRisks checks that the risks of a handler that was loaded are taken knowingly.
+func checkRisks(t *testing.T, h *caddycors.Handler) {
+	all := []caddycors.PolicyOptions{h.PolicyOptions}
+	for _, p := range h.Policies {
+		all = append(all, p.PolicyOptions)
+	}
+	risks := map[string]string{
+		"*": "any_origin_with_credentials", "https://*": "any_origin_with_credentials", "null": "null_origin_with_credentials",
+		"http://a.test": "http_origin_with_credentials", "https://*.com": "public_suffix_with_credentials",
+	}
+	for _, o := range all {
+		for _, origin := range o.AllowOrigins {
+			if risk := risks[origin]; risk != "" && o.AllowCredentials && !slices.Contains(o.Insecure, risk) {
+				t.Fatalf("%q with credentials is taken for safe", origin)
+			}
+		}
+	}
+}
+
+// flatten returns the errors that an error joins.
+func flatten(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, err := range joined.Unwrap() {
+			all = append(all, flatten(err)...)
+		}
+		return all
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		if all := flatten(inner); len(all) > 1 {
+			return all
+		}
+	}
+	return []error{err}
+}
+
+// tokensOf returns the tokens of a Caddyfile, those that start a line marked; none if it cannot be read.
+func tokensOf(text []byte) []string {
+	tokens, _ := caddyfile.Tokenize(text, "Caddyfile")
+	var lines []string
+	end := 0
+	for _, token := range tokens {
+		lines = append(lines, fmt.Sprintf("%v %v %s", token.Line > end, token.Quoted(), token.Text))
+		end = token.Line + token.NumLineBreaks()
+	}
+	return lines
+}
+
+// corsHandlers returns the cors handlers that a configuration has anywhere.
+func corsHandlers(t *testing.T, config json.RawMessage) (handlers []json.RawMessage) {
+	var object map[string]json.RawMessage
+	var array []json.RawMessage
+	switch {
+	case json.Unmarshal(config, &object) == nil:
+		if string(object["handler"]) == `"cors"` {
+			delete(object, "handler")
+			handler, err := json.Marshal(object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return append(handlers, handler)
+		}
+		array = slices.Collect(maps.Values(object))
+	case json.Unmarshal(config, &array) != nil:
+		return nil
+	}
+	for _, inner := range array {
+		handlers = append(handlers, corsHandlers(t, inner)...)
+	}
+	return handlers
 }

@@ -257,9 +257,10 @@ func (f *fields) addVary(present []string, vary *varyNames) {
 	if httpguts.HeaderValuesContainsToken(present, "*") {
 		return
 	}
+	present = slices.Clip(present) // whoever set it may use it for other responses too
 	for _, name := range vary.names {
 		if !httpguts.HeaderValuesContainsToken(present, name) {
-			present = append(slices.Clip(present), name)
+			present = append(present, name)
 		}
 	}
 	f.header["Vary"] = present

@@ -4,41 +4,61 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/publicsuffix"
 )
 
-// The oracle: origins and patterns as slow and plain as can be.
+// The oracle: origins and patterns as slow and plain as can be. An origin is a pattern without a wildcard.
 
-var shape = regexp.MustCompile(`\A([a-z][a-z0-9+.-]*)://(\[[0-9a-f:]+\]|[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*)(?::([1-9][0-9]{0,4}))?\z`)
+var shape = regexp.MustCompile(`\A([a-z][a-z0-9+.-]*)://(\*\.)?(\*|\[[0-9a-f:]+\]|[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*)(?::(\*|[1-9][0-9]{0,4}))?\z`)
 
-type parts struct{ scheme, host, port string }
+var number = regexp.MustCompile(`\A([0-9]+|0x[0-9a-f]*)\z`)
 
-func oracleParse(text string) (parts, bool) {
+var defaultPorts = map[string]string{"http": "80", "https": "443", "ws": "80", "wss": "443", "ftp": "21"}
+
+type parts struct {
+	scheme string
+	sub    string // "*." or nothing
+	host   string // or "*"
+	port   string // or "*", or nothing
+}
+
+func oraclePattern(text string) (parts, bool) {
 	m := shape.FindStringSubmatch(text)
 	if m == nil {
 		return parts{}, false
 	}
-	p := parts{m[1], m[2], m[3]}
-	defaults := map[string]string{"http": "80", "https": "443", "ws": "80", "wss": "443", "ftp": "21"}
-	if port, _ := strconv.Atoi(p.port); port > 65535 || p.port != "" && p.port == defaults[p.scheme] || p.scheme == "file" {
-		return parts{}, false
-	}
-	if strings.HasPrefix(p.host, "[") {
-		return p, oracleIPv6(p.host)
-	}
+	p := parts{m[1], m[2], m[3], m[4]}
+	port, _ := strconv.Atoi(p.port)
 	last := p.host[strings.LastIndex(p.host, ".")+1:]
-	if defaults[p.scheme] != "" && regexp.MustCompile(`\A([0-9]+|0x[0-9a-f]*)\z`).MatchString(last) {
-		return p, oracleIPv4(p.host)
+	switch {
+	case p.scheme == "file" || len(p.scheme) > 128:
+		return p, false
+	case port > 65535 || p.port != "" && p.port == defaultPorts[p.scheme]:
+		return p, false
+	case p.host == "*":
+		return p, p.sub == ""
+	case strings.HasPrefix(p.host, "["):
+		return p, p.sub == "" && oracleIPv6(p.host)
+	case defaultPorts[p.scheme] != "" && number.MatchString(last):
+		return p, p.sub == "" && oracleIPv4(p.host)
 	}
-	return p, len(p.host) <= 253
+	return p, len(p.sub+p.host) <= 253 // a "*" stands for a byte at least
+}
+
+func oracleParse(text string) (parts, bool) {
+	p, ok := oraclePattern(text)
+	return p, ok && !strings.Contains(text, "*")
 }
 
 func oracleIPv4(host string) bool {
 	numbers := strings.Split(host, ".")
 	for _, number := range numbers {
-		if n, err := strconv.Atoi(number); err != nil || n > 255 || strconv.Itoa(n) != number {
+		if n, err := strconv.Atoi(number); err != nil || n < 0 || n > 255 || strconv.Itoa(n) != number {
 			return false
 		}
 	}
@@ -81,29 +101,29 @@ func oracleIPv6(bracketed string) bool {
 	return "["+output+"]" == bracketed
 }
 
-func oracleMatch(pattern, text string) bool {
-	if pattern == text {
-		_, ok := oracleParse(text)
-		return ok
+func (p parts) allow(o parts) bool {
+	switch {
+	case o.scheme != p.scheme || p.port != "*" && p.port != o.port:
+		return false
+	case p.sub != "":
+		return strings.HasSuffix(o.host, "."+p.host)
 	}
-	o, ok := oracleParse(text)
-	scheme, rest, found := strings.Cut(pattern, "://")
-	if !ok || !found || o.scheme != scheme {
+	return p.host == "*" || p.host == o.host
+}
+
+func oracleLoopback(p parts) bool {
+	return p.host == "localhost" || strings.HasSuffix(p.host, ".localhost") || p.host == "[::1]" ||
+		strings.HasPrefix(p.host, "127.") && oracleIPv4(p.host)
+}
+
+// oracleOpen reports whether two names below the pattern's host can be two registrants' sites.
+func oracleOpen(p parts) bool {
+	if p.sub == "" || defaultPorts[p.scheme] == "" || oracleLoopback(p) {
 		return false
 	}
-	host, port := rest, ""
-	if !strings.HasSuffix(rest, "]") {
-		if colon := strings.LastIndex(rest, ":"); colon >= 0 {
-			host, port = rest[:colon], rest[colon+1:]
-		}
-	}
-	if port != "*" && port != o.port {
-		return false
-	}
-	if base, ok := strings.CutPrefix(host, "*."); ok {
-		return strings.HasSuffix(o.host, "."+base)
-	}
-	return host == "*" || host == o.host
+	one, errOne := publicsuffix.EffectiveTLDPlusOne("www.one." + p.host)
+	two, errTwo := publicsuffix.EffectiveTLDPlusOne("www.two." + p.host)
+	return errOne == nil && errTwo == nil && one != two
 }
 
 func FuzzParse(f *testing.F) {
@@ -116,11 +136,36 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		o, got := Parse(text)
-		if _, want := oracleParse(text); got != want {
+		p, want := oracleParse(text)
+		switch {
+		case got != want:
 			t.Fatalf("Parse(%q): %v, the oracle says %v", text, got, want)
+		case !got:
+			if o != (Origin{}) {
+				t.Fatalf("Parse(%q) leaves %+v behind", text, o)
+			}
+		case o.String() != text || o.Scheme() != p.scheme || o.Loopback() != oracleLoopback(p):
+			t.Fatalf("Parse(%q): %q, %q, loopback %v", text, o, o.Scheme(), o.Loopback())
 		}
-		if got && o.String() != text {
-			t.Fatalf("Parse(%q).String() = %q", text, o)
+	})
+}
+
+// FuzzSameHost holds the comparison of an origin with the value of a Host field against one of whole texts.
+func FuzzSameHost(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text, hostport string) {
+		if !isASCII(hostport) {
+			return // which no server takes for a Host
+		}
+		p, want := oracleParse(text)
+		if want {
+			authority := strings.TrimSuffix(strings.ToLower(hostport), ":") // RFC 3986, section 6.2.3: no port is the default one
+			here := strings.TrimPrefix(text, p.scheme+"://")
+			port, special := defaultPorts[p.scheme]
+			want = authority == here || special && p.port == "" && authority == here+":"+port
+		}
+		o, _ := Parse(text)
+		if got := o.SameHost(hostport); got != want {
+			t.Fatalf("%q and the host %q: %v, the oracle says %v", text, hostport, got, want)
 		}
 	})
 }
@@ -134,40 +179,88 @@ func FuzzPattern(f *testing.F) {
 			f.Add(pattern, text)
 		}
 	}
+	suggestion := regexp.MustCompile(`did you mean "([^"]*)"\?\z`)
 	f.Fuzz(func(t *testing.T, pattern, text string) {
 		p, err := ParsePattern(pattern)
+		want, ok := oraclePattern(pattern)
+		if (err == nil) != ok {
+			t.Fatalf("%q: %v, the oracle says %v", pattern, err, ok)
+		}
 		if err != nil {
-			if suggestion := regexp.MustCompile(`did you mean "([^"]*)"\?\z`).FindStringSubmatch(err.Error()); suggestion != nil && suggestion[1] != Null {
-				if _, err := ParsePattern(suggestion[1]); err != nil {
-					t.Fatalf("%q: the suggestion %q is refused too: %v", pattern, suggestion[1], err)
-				}
+			if !strings.HasPrefix(err.Error(), strconv.Quote(pattern)) {
+				t.Fatalf("%q: the error does not say what it is about: %v", pattern, err)
 			}
-			if _, ok := oracleParse(pattern); ok {
-				t.Fatalf("%q is refused: %v", pattern, err)
+			if m := suggestion.FindStringSubmatch(err.Error()); m != nil && m[1] != Null {
+				if _, ok := oraclePattern(m[1]); !ok {
+					t.Fatalf("%q: the suggestion %q is none that can be written", pattern, m[1])
+				}
 			}
 			return
 		}
-		p.PublicSuffix()
-		// Others in the same set must make no difference, unless they allow the origin themselves.
-		var alone, among Set
-		alone.Add(p)
-		among.Add(p)
-		others := []string{"https://one.test", "https://*.two.test", "http://three.test:*", "https://*.a.b.c.four.test:*"}
-		byOthers := false
-		for _, other := range others {
-			o, err := ParsePattern(other)
-			if err != nil {
-				t.Fatal(err)
+		if p.Scheme() != want.scheme || p.AnyHost() != (want.host == "*") || (p.PublicSuffix() != "") != oracleOpen(want) {
+			t.Fatalf("%q: scheme %q, any host %v, public suffix %q", pattern, p.Scheme(), p.AnyHost(), p.PublicSuffix())
+		}
+		if want.scheme == "http" && p.Loopback() != oracleLoopback(want) {
+			t.Fatalf("%q: loopback %v", pattern, p.Loopback())
+		}
+		var s Set
+		s.Add(p)
+		for _, text := range append(want.nearby(), text) {
+			o, ok := oracleParse(text)
+			if got, want := has(&s, text), ok && want.allow(o); got != want {
+				t.Fatalf("%q allows %q: %v, the oracle says %v", pattern, text, got, want)
 			}
-			among.Add(o)
-			byOthers = byOthers || oracleMatch(other, text)
-		}
-		want := oracleMatch(pattern, text)
-		if got := has(&alone, text); got != want {
-			t.Fatalf("%q allows %q: %v, the oracle says %v", pattern, text, got, want)
-		}
-		if got := has(&among, text); got != (want || byOthers) {
-			t.Fatalf("%q among others allows %q: %v, the oracle says %v", pattern, text, got, want || byOthers)
 		}
 	})
+}
+
+// FuzzSet asks a set of many patterns, one a line, for an origin and for all that are near one of the patterns, and holds
+// it against a scan of the patterns.
+func FuzzSet(f *testing.F) {
+	f.Fuzz(func(t *testing.T, lines, text string) {
+		var set, backwards Set
+		var added []Pattern
+		var patterns []parts
+		asked := []string{text}
+		for line := range strings.SplitSeq(lines, "\n") {
+			if p, err := ParsePattern(line); err == nil && len(added) < 50 {
+				set.Add(p)
+				o, _ := oraclePattern(line)
+				added, patterns, asked = append(added, p), append(patterns, o), append(asked, o.nearby()...)
+			}
+		}
+		for _, p := range slices.Backward(added) {
+			backwards.Add(p)
+		}
+		for _, text := range asked {
+			o, want := oracleParse(text)
+			want = want && slices.ContainsFunc(patterns, func(p parts) bool { return p.allow(o) })
+			if got := has(&set, text); got != want {
+				t.Fatalf("%q allow %q: %v, the oracle says %v", lines, text, got, want)
+			}
+			if has(&backwards, text) != want {
+				t.Fatalf("%q allow %q or not by their order", lines, text)
+			}
+		}
+	})
+}
+
+// nearby returns origins that the pattern allows, and some that it just does not.
+func (p parts) nearby() []string {
+	hosts, ports := []string{p.host, "x." + p.host, "x.y." + p.host, "x" + p.host}, []string{"", ":8443", ":1"}
+	if p.host == "*" {
+		hosts = []string{"any-host.test", "127.0.0.1", "[::1]"}
+	}
+	if p.port != "" && p.port != "*" {
+		ports = append(ports, ":"+p.port, ":"+p.port+"0")
+	}
+	var texts []string
+	for _, scheme := range []string{p.scheme, "http"} {
+		for _, host := range hosts {
+			for _, port := range ports {
+				texts = append(texts, scheme+"://"+host+port)
+			}
+		}
+	}
+	return texts
 }

@@ -1,136 +1,353 @@
 package policy
 
 import (
+	"context"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-cors/caddy-cors/internal/origin"
 )
+
+// verdict is a decision in words.
+type verdict struct {
+	outcome, reason, detail, policy, allowOrigin string
+}
+
+func verdictOf(d Decision) verdict {
+	return verdict{fmt.Sprint(d.Outcome), fmt.Sprint(d.Reason), d.Detail, d.Policy.Name(), d.AllowOrigin}
+}
+
+// A way is one of the ways for an origin to be allowed.
+type way struct {
+	origins, regexps []string
+	source           Source
+	risk             string                         // that it brings with credentials
+	allows           func(text, tenant string) bool // of texts that are origins
+}
+
+func matches(pattern string) func(text, _ string) bool {
+	re := regexp.MustCompile(`\A(?:` + pattern + `)\z`)
+	return func(text, _ string) bool { return re.MatchString(text) }
+}
+
+var ways = []way{
+	{origins: []string{"*"}, risk: "any_origin_with_credentials", allows: matches(`.*`)},
+	{origins: []string{app, "https://b.test"}, allows: matches(`https://app\.example\.com|https://b\.test`)},
+	{origins: []string{"null"}, risk: "null_origin_with_credentials", allows: matches(`null`)},
+	{origins: []string{"https://*.example.org"}, allows: matches(`https://([a-z0-9_-]+\.)+example\.org`)},
+	{origins: []string{"https://*.example.net:8443"}, allows: matches(`https://([a-z0-9_-]+\.)+example\.net:8443`)},
+	{origins: []string{"http://localhost:*", "http://[::1]:*"}, allows: matches(`http://(localhost|\[::1\])(:[0-9]+)?`)},
+	{origins: []string{"http://*.plain.test:*"}, risk: "http_origin_with_credentials", allows: matches(`http://([a-z0-9_-]+\.)+plain\.test(:[0-9]+)?`)},
+	{origins: []string{"https://*"}, risk: "any_origin_with_credentials", allows: matches(`https://[^:]+|https://\[.*\]`)},
+	{origins: []string{"app://*:*"}, risk: "any_origin_with_credentials", allows: matches(`app://.*`)},
+	{origins: []string{"https://{tenant}.tenant.test"}, allows: func(text, tenant string) bool { return text == tenant }},
+	{regexps: []string{`https://pr-[0-9]+\.example\.com`, `(?m)^wss://a$|^wss://b$`}, allows: matches(`https://pr-[0-9]+\.example\.com|wss://a|wss://b`)},
+	{source: testSource(matches(`https?://(source\.test|sub\.localhost)(:9)?`)), allows: matches(`https?://(source\.test|sub\.localhost)(:9)?`)},
+}
+
+type testSource func(text, _ string) bool
+
+func (s testSource) AllowsOrigin(_ context.Context, text string) bool {
+	if _, ok := origin.Parse(text); !ok {
+		panic(fmt.Sprintf("a source is asked of %q", text))
+	}
+	return s(text, "")
+}
+
+// A plan is a policy to be, and the oracle of its decisions.
+type plan struct {
+	options Options
+	ways    []way
+}
+
+// newPlan takes the ways whose bits are set. The risks that they bring with them are taken; that of a source, which need
+// not be, where insecureHTTP is.
+func newPlan(name string, chosen uint16, credentials, privateNetwork, insecureHTTP bool) plan {
+	p := plan{options: Options{
+		Name: name, AllowCredentials: credentials, AllowPrivateNetwork: privateNetwork,
+		AllowMethods: []string{"PUT"}, AllowHeaders: []string{"X-One"},
+	}}
+	o := &p.options
+	for i, w := range ways {
+		if chosen&(1<<i) == 0 {
+			continue
+		}
+		p.ways = append(p.ways, w)
+		o.AllowOrigins = append(o.AllowOrigins, w.origins...)
+		o.AllowOriginsRegexp = append(o.AllowOriginsRegexp, w.regexps...)
+		risk := w.risk
+		if w.source != nil {
+			o.Sources = append(o.Sources, w.source)
+			if insecureHTTP {
+				risk = "http_origin_with_credentials"
+			}
+		}
+		if credentials && risk != "" && !slices.Contains(o.Insecure, risk) {
+			o.Insecure = append(o.Insecure, risk)
+		}
+		if i == 0 {
+			break // nothing stands beside "*"
+		}
+	}
+	return p
+}
+
+// allows reports whether one of the ways allows the origin. What is no origin is allowed by none, but for "null".
+func (p plan) allows(text, tenant string) bool {
+	o, valid := origin.Parse(text)
+	for _, w := range p.ways {
+		switch {
+		case !valid && text != "null", !w.allows(text, tenant):
+		case text == "null" && (w.origins == nil || w.origins[0] != "null" && (w.origins[0] != "*" || p.options.AllowCredentials)):
+		case w.source != nil && p.options.AllowCredentials && o.Scheme() == "http" && !o.Loopback() && !slices.Contains(p.options.Insecure, "http_origin_with_credentials"):
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// oracleDecide decides as the policies do, tried in order.
+func oracleDecide(plans []plan, r Request, tenant string) verdict {
+	last := plans[len(plans)-1]
+	v := verdict{policy: last.options.Name}
+	if len(plans) == 1 && len(last.ways) == 1 && last.ways[0].origins != nil && last.ways[0].origins[0] == "*" && !last.options.AllowCredentials {
+		v.outcome, v.allowOrigin = "allowed", "*"
+		if len(r.Origin) == 0 {
+			v.outcome = "no-origin"
+		}
+		return last.preflight(v, r)
+	}
+	if len(r.Origin) == 0 {
+		v.outcome = "no-origin"
+		return v
+	}
+	text := r.Origin[0]
+	if len(r.Origin) == 1 {
+		for _, p := range plans {
+			if p.allows(text, tenant) {
+				v.outcome, v.policy, v.allowOrigin = "allowed", p.options.Name, text
+				return p.preflight(v, r)
+			}
+		}
+		if !r.Preflight && oracleSameOrigin(text, r) {
+			v.outcome = "same-origin"
+			return v
+		}
+	}
+	v.outcome, v.reason, v.detail = "denied", "origin-not-allowed", text
+	if _, valid := origin.Parse(text); len(r.Origin) > 1 || !valid && text != "null" {
+		v.reason = "origin-invalid"
+	} else if !valid {
+		v.reason = "origin-null"
+	}
+	return v
+}
+
+func oracleSameOrigin(text string, r Request) bool {
+	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 {
+		return site[0] == "same-origin"
+	}
+	o, _ := origin.Parse(text)
+	return o.SameHost(r.Host)
+}
+
+// preflight judges the method, then the header names, then the private network.
+func (p plan) preflight(v verdict, r Request) verdict {
+	if !r.Preflight {
+		return v
+	}
+	name, headersAllowed := oracleHeaders(p.options, r.Headers)
+	switch {
+	case !oracleMethod(p.options, r.Method):
+		v.outcome, v.reason, v.detail = "denied", "method-not-allowed", r.Method[0]
+	case !headersAllowed:
+		v.outcome, v.reason, v.detail = "denied", "header-not-allowed", name
+	case r.PrivateNetwork && !p.options.AllowPrivateNetwork:
+		v.outcome, v.reason = "denied", "private-network-not-allowed"
+	}
+	return v
+}
+
+var oracleToken = regexp.MustCompile("\\A[!#$%&'*+.^_`|~0-9A-Za-z-]+\\z")
+
+func oracleMethod(o Options, lines []string) bool {
+	method := lines[0]
+	switch {
+	case len(lines) > 1:
+		return false
+	case slices.Contains([]string{"GET", "HEAD", "POST"}, method):
+		return true
+	case method != "*" && slices.Contains(o.AllowMethods, method):
+		return true
+	}
+	return slices.Contains(o.AllowMethods, "*") && oracleToken.MatchString(method) && len(method) <= 4096 &&
+		!slices.Contains([]string{"CONNECT", "TRACE", "TRACK"}, strings.ToUpper(method))
+}
+
+// oracleHeaders returns the first name that is not allowed.
+func oracleHeaders(o Options, lines []string) (name string, allowed bool) {
+	total := 0
+	for _, name := range oracleNames(lines) {
+		isListed := slices.ContainsFunc(o.AllowHeaders, func(listed string) bool { return oracleLower(listed) == oracleLower(name) && listed != "*" })
+		byStar := slices.Contains(o.AllowHeaders, "*") && oracleToken.MatchString(name) && oracleLower(name) != "authorization"
+		if total += len(name); total > 4096 || !isListed && !byStar {
+			return name, false
+		}
+	}
+	return "", true
+}
+
+// gap is a run of more separators than are passed over.
+var gap = regexp.MustCompile(`(\A|[^,\t ][\t ]*,)[,\t ]{257}`)
+
+// oracleNames returns the names that are asked for, up to a gap, which is none.
+func oracleNames(lines []string) (names []string) {
+	for _, line := range lines {
+		if at := gap.FindStringSubmatchIndex(line); at != nil {
+			return append(append(names, oracleList(line[:at[3]])...), ",")
+		}
+		names = append(names, oracleList(line)...)
+	}
+	return names
+}
+
+// oracleList returns the elements of a list field that are not empty.
+func oracleList(value string) []string {
+	var elements []string
+	for element := range strings.SplitSeq(value, ",") {
+		if element = strings.Trim(element, " \t"); element != "" {
+			elements = append(elements, element)
+		}
+	}
+	return elements
+}
+
+// oracleLower folds the case of ASCII, and of nothing else.
+func oracleLower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] += 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// checkSent checks the list that a preflight's answer has: what the policy lists, as it is written; with a "*" that would be
+// taken for a name, what was asked for in its stead.
+func checkSent(t *testing.T, got string, written, asked []string, credentials, allowed, starFails bool) {
+	want := slices.Clone(written)
+	if slices.Contains(written, "*") && (credentials || !allowed && starFails) {
+		want = slices.DeleteFunc(want, func(name string) bool { return name == "*" })
+		if credentials && allowed {
+			want = append(want, asked...)
+		}
+	}
+	if !slices.Equal(oracleList(got), want) {
+		t.Fatalf("sends %q, want %q", got, want)
+	}
+	if len(got) > 2*4096+1024 {
+		t.Fatalf("sends %d bytes", len(got))
+	}
+}
 
 // FuzzRequestHeaders holds the reading of Access-Control-Request-Headers against one that is slow and plain.
 func FuzzRequestHeaders(f *testing.F) {
-	for _, line := range []string{"", "x-one", "X-ONE , x-two", ",,, x-one ,", "authorization", "x-one x-two", "x-\xff", strings.Repeat("x,", 3000), strings.Repeat(",", 10_000), "\tx-one\t", "*"} {
+	for _, line := range []string{"", "x-one", "X-ONE , x-two", ",,, x-one ,", "authorization", "x-one x-two", "x-\xff", strings.Repeat("x,", 3000), strings.Repeat(",", 10_000), "x-one" + strings.Repeat(", ", 128) + ",x-two", "\tx-one\t", "*"} {
 		f.Add(line, "x-two", false, false)
 		f.Add("x-one", line, true, false)
 		f.Add(line, line, true, true)
 	}
-	token := regexp.MustCompile("\\A[!#$%&'*+.^_`|~0-9A-Za-z-]+\\z")
 	f.Fuzz(func(t *testing.T, first, second string, any, credentials bool) {
 		o := Options{AllowOrigins: []string{app}, AllowHeaders: []string{"X-One", "x-two", "X-" + strings.Repeat("L", 200)}, AllowCredentials: credentials}
 		if any {
-			o.AllowHeaders = append(o.AllowHeaders, "*")
+			o.AllowHeaders = slices.Insert(o.AllowHeaders, 1, "*")
 		}
-		var names []string
-		total := 0
-		for _, name := range strings.Split(first+","+second, ",") {
-			if name = strings.Trim(name, " \t"); name != "" {
-				names = append(names, name)
-				total += len(name)
+		for _, lines := range [][]string{nil, {first}, {first, second}} {
+			name, allowed := oracleHeaders(o, lines)
+			r := preflight(app, "GET", lines...)
+			d := only(t, o).Decide(&r)
+			want := verdict{"allowed", "", "", "", app}
+			if !allowed {
+				want = verdict{"denied", "header-not-allowed", name, "", app}
 			}
-		}
-		want := total <= 4096
-		for _, name := range names {
-			listed := false
-			for _, allowed := range o.AllowHeaders {
-				listed = listed || allowed != "*" && strings.EqualFold(allowed, name) && len(allowed) == len(name)
+			if got := verdictOf(d); got != want {
+				t.Fatalf("%.200q: %.100q, the oracle says %.100q", lines, got, want)
 			}
-			if !listed && (!any || !token.MatchString(name) || strings.EqualFold(name, "Authorization")) {
-				want = false
-			}
-		}
-		r := preflight(app, "GET", first, second)
-		d := only(t, o).Decide(&r)
-		if (d.Outcome == Allowed) != want {
-			t.Fatalf("%q, %q: %s, the oracle says %v", first, second, d.Outcome, want)
-		}
-		// Whatever is asked, what is sent is a list of what the policy allows.
-		for name := range strings.SplitSeq(d.AllowHeaders, ",") {
-			name = strings.Trim(name, " ")
-			if name != "" && !token.MatchString(name) {
-				t.Fatalf("%q, %q: sends %q", first, second, d.AllowHeaders)
-			}
-			if name == "*" && (credentials || d.Outcome != Allowed) && any {
-				if credentials && strings.Contains(first+second, "*") {
-					continue // it was asked for by its name
-				}
-				t.Fatalf("%q, %q: sends a wildcard: %q", first, second, d.AllowHeaders)
-			}
-		}
-		if len(d.AllowHeaders) > 2*4096+1024 {
-			t.Fatalf("sends %d bytes", len(d.AllowHeaders))
+			checkSent(t, d.AllowHeaders, o.AllowHeaders, oracleList(strings.Join(lines, ",")), credentials, allowed, true)
 		}
 	})
 }
 
-// FuzzDecide holds the decision about an origin against one that compares texts and nothing else.
+// FuzzRequestMethod does the same for Access-Control-Request-Method.
+func FuzzRequestMethod(f *testing.F) {
+	f.Fuzz(func(t *testing.T, method, second string, put, any, credentials bool) {
+		o := Options{AllowOrigins: []string{app}, AllowCredentials: credentials}
+		if put {
+			o.AllowMethods = append(o.AllowMethods, "PUT", "M-SEARCH")
+		}
+		if any {
+			o.AllowMethods = append(o.AllowMethods, "*", "DELETE")
+		}
+		for _, lines := range [][]string{{method}, {method, second}} {
+			r := preflight(app, "")
+			r.Method = lines
+			d := only(t, o).Decide(&r)
+			allowed := oracleMethod(o, lines)
+			want := verdict{"allowed", "", "", "", app}
+			if !allowed {
+				want = verdict{"denied", "method-not-allowed", method, "", app}
+			}
+			if got := verdictOf(d); got != want {
+				t.Fatalf("%.200q: %.100q, the oracle says %.100q", lines, got, want)
+			}
+			checkSent(t, d.AllowMethods, o.AllowMethods, lines, credentials, allowed, false)
+		}
+	})
+}
+
+// FuzzDecide holds the decision against one that compares texts and nothing else. There are up to three policies: each of
+// the first arguments has a bit for each of the ways to allow an origin; of flags, the lowest bits are for their
+// credentials, and those above for their private networks. Of shape, the lowest two bits are the number of Origin fields.
 func FuzzDecide(f *testing.F) {
-	for _, text := range []string{app, "null", "*", "https://sub.example.org", "https://sub.example.org:8443", "https://example.org", "http://localhost:3000", "https://pr-1.example.com", "https://pr-1.example.com.evil.com", "https://a.tenant.test", "x y", "https://\xff"} {
-		for kind := range uint8(8) {
-			f.Add(text, kind, kind%2 == 0, "PUT", "x-one")
+	f.Fuzz(func(t *testing.T, first, second, third uint16, flags, shape uint8, text, secondText, tenant, host, fetchSite, method, headers string) {
+		var plans []plan
+		var compiled []*Policy
+		for i, chosen := range []uint16{first, second, third} {
+			p := newPlan(fmt.Sprint("policy-", i+1), chosen, flags&(1<<i) != 0, flags&(8<<i) != 0, flags&64 != 0)
+			if len(p.ways) > 0 {
+				plans = append(plans, p)
+				compiled = append(compiled, compile(t, p.options))
+			}
 		}
-	}
-	regexps := []string{`https://pr-[0-9]+\.example\.com`}
-	f.Fuzz(func(t *testing.T, text string, kind uint8, credentials bool, method, headers string) {
-		o := Options{AllowCredentials: credentials, AllowMethods: []string{"PUT"}, AllowHeaders: []string{"X-One"}}
-		var allowed func() bool
-		switch kind % 8 {
-		case 0:
-			o.AllowOrigins = []string{app, "https://b.test"}
-			allowed = func() bool { return text == app || text == "https://b.test" }
-		case 1:
-			o.AllowOrigins = []string{"https://*.example.org"}
-			allowed = func() bool {
-				return regexp.MustCompile(`\Ahttps://([a-z0-9_-]{1,63}\.)+example\.org\z`).MatchString(text) && len(text) <= 253+len("https://")
-			}
-		case 2:
-			o.AllowOrigins = []string{"http://localhost:*"}
-			allowed = func() bool {
-				m := regexp.MustCompile(`\Ahttp://localhost(?::([1-9][0-9]{0,4}))?\z`).FindStringSubmatch(text)
-				return m != nil && m[1] != "80" && (len(m[1]) < 5 || m[1] <= "65535")
-			}
-		case 3:
-			o.AllowOriginsRegexp = regexps
-			allowed = func() bool { return regexp.MustCompile(`\Ahttps://pr-[0-9]{1,60}\.example\.com\z`).MatchString(text) }
-		case 4:
-			o.AllowOrigins = []string{"https://{tenant}.tenant.test"}
-			allowed = func() bool { return text == "https://a.tenant.test" }
-		case 5:
-			o.AllowOrigins = []string{"null", app}
-			if credentials {
-				o.Insecure = []string{"null_origin_with_credentials"}
-			}
-			allowed = func() bool { return text == "null" || text == app }
-		case 6:
-			o.AllowOrigins = []string{"*"}
-			if credentials {
-				return // is kind 7
-			}
-			allowed = func() bool { return true }
-		case 7:
-			o.AllowOrigins, o.AllowCredentials, credentials = []string{"*"}, true, true
-			o.Insecure = []string{"any_origin_with_credentials"}
-			allowed = func() bool { return text != "null" && strings.Contains(text, "://") }
+		if len(plans) == 0 || !httpguts.ValidHostHeader(host) {
+			return
 		}
-		policies := only(t, o)
-		for _, isPreflight := range []bool{false, true} {
-			r := actual(text)
-			if isPreflight {
-				r = preflight(text, method, headers)
-			}
-			r.Placeholders = replacer{"https://{tenant}.tenant.test": "https://a.tenant.test"}
-			d := policies.Decide(&r)
-			sent := d.AllowOrigin != ""
-			switch {
-			case sent && !allowed():
-				t.Fatalf("%q: allowed, the oracle says no", text)
-			case !sent && allowed() && kind%8 != 7: // where the oracle of 7 knows no more than a necessary part
-				t.Fatalf("%q: denied for %s, the oracle says yes", text, d.Reason)
-			case d.AllowOrigin == "*" && credentials:
-				t.Fatalf("%q: a wildcard with credentials", text)
-			case sent && d.AllowOrigin != "*" && d.AllowOrigin != text:
-				t.Fatalf("%q: the answer is for %q", text, d.AllowOrigin)
-			case (d.Outcome == Denied) != (d.Reason != ""):
-				t.Fatalf("%q: %s, for %q", text, d.Outcome, d.Reason)
-			}
+		r := Request{
+			Origin:       []string{text, secondText, text}[:shape%4],
+			Host:         host,
+			Context:      t.Context(),
+			Placeholders: replacer{"https://{tenant}.tenant.test": tenant},
+		}
+		if shape&4 != 0 {
+			r.Header = map[string][]string{"Sec-Fetch-Site": {fetchSite}}
+		}
+		if r.Preflight = shape&8 != 0 && len(r.Origin) > 0; r.Preflight {
+			r.Method, r.Headers, r.PrivateNetwork = []string{method}, []string{headers}, shape&16 != 0
+		}
+		want := oracleDecide(plans, r, tenant)
+		d := NewPolicies(compiled...).Decide(&r)
+		if got := verdictOf(d); got != want {
+			t.Fatalf("%.200q: %.100q, the oracle says %.100q", text, got, want)
+		}
+		if d.AllowOrigin == "*" && d.Policy.Credentials() {
+			t.Fatalf("%.200q: a wildcard with credentials", text)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 	_ "github.com/caddy-cors/caddy-cors/origins" // the sources that come with the module
@@ -84,7 +86,8 @@ type PolicyOptions struct {
 	// request, to one origin, and never to `*`, `null` or a pattern.
 	AllowOrigins []string `json:"allow_origins,omitempty"`
 
-	// Regular expressions (RE2) of origins that may call. Each is matched against the whole origin.
+	// Regular expressions (RE2) of origins that may call. Each is matched against the whole origin. With credentials, they
+	// allow no `http` origin beyond loopback, unless `http_origin_with_credentials` is among the risks taken.
 	AllowOriginsRegexp []string `json:"allow_origins_regexp,omitempty"`
 
 	// Sources of origins that may call, for lists that change while the server runs. With credentials, they allow no
@@ -179,7 +182,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.PreflightStatus = defaultPreflightStatus
 	}
 	if !h.policies.Public() {
-		h.vary = newVaryNames("Origin")
+		h.vary = newVaryNames(append([]string{"Origin"}, h.fieldsOfPlaceholders()...)...)
 	}
 	h.varyPreflight = newVaryNames(append(h.vary.names, "Access-Control-Request-Method", "Access-Control-Request-Headers")...)
 	if h.policies.PrivateNetwork() {
@@ -202,6 +205,25 @@ func (h *Handler) all() []*PolicyOptions {
 		all = append(all, &h.PolicyOptions)
 	}
 	return all
+}
+
+// requestField matches a placeholder for a field of the request.
+var requestField = regexp.MustCompile(`\{http\.request\.(?:header\.([^}]+)|(cookie)\.[^}]+)\}`)
+
+// fieldsOfPlaceholders returns the names of the request's fields that origins are made of, and answers depend on.
+func (h *Handler) fieldsOfPlaceholders() []string {
+	var names []string
+	for _, options := range h.all() {
+		for _, text := range options.AllowOrigins {
+			for _, match := range requestField.FindAllStringSubmatch(text, -1) {
+				name := http.CanonicalHeaderKey(match[1] + match[2])
+				if name != "Origin" && httpguts.ValidHeaderFieldName(name) && !slices.Contains(names, name) {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
 }
 
 // policyName returns the name of a policy, which is its place where it has none.

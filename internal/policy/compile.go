@@ -106,8 +106,8 @@ func (c *compiler) origins() {
 			c.problem("", 0, `the policy %q is for no origin: name those that it is for, with their scheme ("policy partner https://partner.example.com")`, o.Name)
 		}
 	}
-	if o.AllowCredentials && len(o.Sources) > 0 {
-		c.needed = append(c.needed, httpOrigin) // a source's http origins are allowed only with it
+	if o.AllowCredentials && len(o.Sources)+len(o.AllowOriginsRegexp) > 0 {
+		c.needed = append(c.needed, httpOrigin) // without it, these allow no http origins
 	}
 	c.policy.secureOnly = len(o.AllowOriginsRegexp)+len(o.Sources) == 0
 	for i, text := range o.AllowOrigins {

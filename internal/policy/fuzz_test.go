@@ -46,7 +46,7 @@ var ways = []way{
 	{origins: []string{"https://*"}, risk: "any_origin_with_credentials", allows: matches(`https://[^:]+|https://\[.*\]`)},
 	{origins: []string{"app://*:*"}, risk: "any_origin_with_credentials", allows: matches(`app://.*`)},
 	{origins: []string{"https://{tenant}.tenant.test"}, allows: func(text, tenant string) bool { return text == tenant }},
-	{regexps: []string{`https://pr-[0-9]+\.example\.com`, `(?m)^wss://a$|^wss://b$`}, allows: matches(`https://pr-[0-9]+\.example\.com|wss://a|wss://b`)},
+	{regexps: []string{`https?://pr-[0-9]+\.example\.com`, `(?m)^wss://a$|^wss://b$`}, allows: matches(`https?://pr-[0-9]+\.example\.com|wss://a|wss://b`)},
 	{source: testSource(matches(`https?://(source\.test|sub\.localhost)(:9)?`)), allows: matches(`https?://(source\.test|sub\.localhost)(:9)?`)},
 }
 
@@ -83,9 +83,9 @@ func newPlan(name string, chosen uint16, credentials, privateNetwork, insecureHT
 		risk := w.risk
 		if w.source != nil {
 			o.Sources = append(o.Sources, w.source)
-			if insecureHTTP {
-				risk = "http_origin_with_credentials"
-			}
+		}
+		if insecureHTTP && (w.source != nil || w.regexps != nil) {
+			risk = "http_origin_with_credentials"
 		}
 		if credentials && risk != "" && !slices.Contains(o.Insecure, risk) {
 			o.Insecure = append(o.Insecure, risk)
@@ -104,7 +104,7 @@ func (p plan) allows(text, tenant string) bool {
 		switch {
 		case !valid && text != "null", !w.allows(text, tenant):
 		case text == "null" && (w.origins == nil || w.origins[0] != "null" && (w.origins[0] != "*" || p.options.AllowCredentials)):
-		case w.source != nil && p.options.AllowCredentials && o.Scheme() == "http" && !o.Loopback() && !slices.Contains(p.options.Insecure, "http_origin_with_credentials"):
+		case (w.source != nil || w.regexps != nil) && p.options.AllowCredentials && o.Scheme() == "http" && !o.Loopback() && !slices.Contains(p.options.Insecure, "http_origin_with_credentials"):
 		default:
 			return true
 		}

@@ -30,7 +30,7 @@ type Policy struct {
 	secureOnly bool
 
 	credentials    bool
-	insecureHTTP   bool // a source may allow http origins beyond loopback, though credentials are allowed
+	insecureHTTP   bool // regular expressions and sources may allow http origins beyond loopback, though with credentials
 	privateNetwork bool
 	exposeTiming   bool
 
@@ -218,18 +218,19 @@ func (p *Policy) allows(o origin.Origin, r *Request) bool {
 	if p.everyone || p.origins.HasFamily(o) {
 		return true
 	}
-	for _, re := range p.regexps {
-		if re.MatchString(o.String()) {
-			return true
-		}
-	}
 	for _, template := range p.templates {
 		if r.Placeholders.ReplaceAll(template, "") == o.String() {
 			return true
 		}
 	}
-	if len(p.sources) == 0 || p.credentials && !p.insecureHTTP && o.Scheme() == "http" && !o.Loopback() {
+	// What follows may allow more than its author had in mind.
+	if p.credentials && !p.insecureHTTP && o.Scheme() == "http" && !o.Loopback() {
 		return false
+	}
+	for _, re := range p.regexps {
+		if re.MatchString(o.String()) {
+			return true
+		}
 	}
 	for _, source := range p.sources {
 		if source.AllowsOrigin(r.Context, o.String()) {

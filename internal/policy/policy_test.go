@@ -43,6 +43,9 @@ func TestDecideOrigin(t *testing.T) {
 	echo := Options{AllowOrigins: []string{"*"}, AllowCredentials: true, Insecure: []string{"any_origin_with_credentials"}}
 	regexps := Options{AllowOriginsRegexp: []string{`https://pr-[0-9]+\.example\.com`, `.*\.regexp\.test.*`, `(?i)https://CASE\.test`, `https://a\.test|https://b\.test`, `(?m)https://lines\.test`}}
 	null := Options{AllowOrigins: []string{"null", app}}
+	schemes := Options{AllowOriginsRegexp: []string{`https?://x\.(example\.com|localhost)`}}
+	credentials := Options{AllowOriginsRegexp: schemes.AllowOriginsRegexp, AllowCredentials: true}
+	knowingly := Options{AllowOriginsRegexp: schemes.AllowOriginsRegexp, AllowCredentials: true, Insecure: []string{"http_origin_with_credentials"}}
 
 	tests := []struct {
 		name        string
@@ -85,6 +88,11 @@ func TestDecideOrigin(t *testing.T) {
 		{"regexp, second alternative", regexps, actual("https://b.test"), Allowed, "", "https://b.test"},
 		{"regexp that would take what is no origin", regexps, actual("https://x.regexp.test/path"), Denied, OriginInvalid, ""},
 		{"regexp that ignores case still meets lower case", regexps, actual("https://case.test"), Allowed, "", "https://case.test"},
+		{"regexp of both schemes, http", schemes, actual("http://x.example.com"), Allowed, "", "http://x.example.com"},
+		{"regexp of both schemes, http with credentials", credentials, actual("http://x.example.com"), Denied, OriginNotAllowed, ""},
+		{"regexp of both schemes, https with credentials", credentials, actual("https://x.example.com"), Allowed, "", "https://x.example.com"},
+		{"regexp of both schemes, loopback with credentials", credentials, actual("http://x.localhost"), Allowed, "", "http://x.localhost"},
+		{"regexp of both schemes, http with credentials, knowingly", knowingly, actual("http://x.example.com"), Allowed, "", "http://x.example.com"},
 		{"regexp with flags, a line of several", regexps, actual("https://lines.test\nhttps://evil.com"), Denied, OriginInvalid, ""},
 	}
 	for _, test := range tests {

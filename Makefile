@@ -57,7 +57,7 @@ fuzz:
 # later ones. It takes half an hour, and an idle machine.
 bench:
 	$(if $(shell command -v wrk),,$(SUDO) apt-get update && $(SUDO) apt-get install --yes --no-install-recommends wrk)
-	go test -run '^$$' -bench . -count=6 . ./internal/origin ./origins > bench/module.txt
+	go test -run '^$$' -bench . -benchtime=0.3s -count=6 -timeout=2h . ./internal/origin ./origins > bench/module.txt
 	cd bench && go run $(BENCHSTAT) module.txt
 	cd bench && go test -run '^$$' -bench . -count=6 -timeout=2h . > compared.txt
 	cd bench && go run $(BENCHSTAT) -filter '.name:Added $(UNITS)' -table /policy -row /request -col /candidate compared.txt

@@ -150,7 +150,9 @@ func knownAttacks() []knownAttack {
 			origins: []string{"https://" + strings.Repeat(strings.Repeat("a", 60)+".", 3) + "example.com"},
 		},
 		{name: "request forgery", test: forgeRequest},
+		{name: "method override", test: overrideMethod},
 		{name: "DNS rebinding", test: rebind},
+		{name: "private network", test: enterPrivateNetwork},
 	}
 }
 
@@ -385,6 +387,37 @@ func forgeRequest(t *testing.T) {
 		if test.header["Origin"] != app && len(res.cors()) > 0 {
 			t.Errorf("%s: %v: %q", test.options, test.header, res.cors())
 		}
+	}
+}
+
+// A header that names another method is one that a preflight has to ask for, though the method itself needs none.
+func overrideMethod(t *testing.T) {
+	url := livecaddy.Site(t, "cors "+app+" {\nallow_methods PUT\nallow_headers Content-Type\n}\nrespond hello")
+	header := fields{"Origin": app, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-http-method-override"}
+	lists := []string{"Access-Control-Allow-Methods: PUT", "Access-Control-Allow-Headers: Content-Type"}
+	send(t, http1(t), "OPTIONS", url, header).want(t, 204, append(lists, allowApp...), varyPreflight)
+	header["Origin"] = evil
+	send(t, http1(t), "OPTIONS", url, header).want(t, 403, nil, varyPreflight)
+}
+
+// A public page's preflight to a private network is granted if that is configured, and to who may call at all.
+func enterPrivateNetwork(t *testing.T) {
+	const granted = "Access-Control-Allow-Private-Network: true"
+	varyNetwork := append([]string{"Access-Control-Request-Private-Network"}, varyPreflight...)
+	for _, test := range []struct {
+		options, origin string
+		status          int
+		want, vary      []string
+	}{
+		{"", app, 204, allowApp, varyPreflight},
+		{"", evil, 403, nil, varyPreflight},
+		{"allow_private_network", app, 204, append([]string{granted, "Access-Control-Max-Age: 600"}, allowApp...), varyNetwork},
+		{"allow_private_network", evil, 403, nil, varyNetwork},
+	} {
+		url := livecaddy.Site(t, "cors "+app+" {\n"+test.options+"\n}\nrespond hello")
+		send(t, http1(t), "OPTIONS", url, fields{
+			"Origin": test.origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Private-Network": "true",
+		}).want(t, test.status, test.want, test.vary)
 	}
 }
 

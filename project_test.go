@@ -16,10 +16,11 @@ const module = "github.com/caddy-cors/caddy-cors"
 
 // imports has the packages of the module, and which of them the code of each imports. Tests may import more.
 var imports = map[string][]string{
-	module + "/internal/origin": nil,
-	module + "/internal/policy": {module + "/internal/origin"},
-	module + "/internal/fetch":  {module + "/internal/origin"},
-	module + "/origins":         {module + "/internal/origin"},
+	module + "/internal/origin":    nil,
+	module + "/internal/fetchspec": nil,
+	module + "/internal/policy":    {module + "/internal/fetchspec", module + "/internal/origin"},
+	module + "/internal/fetch":     {module + "/internal/fetchspec", module + "/internal/origin"},
+	module + "/origins":            {module + "/internal/origin"},
 	module: {
 		module + "/internal/origin", module + "/internal/policy", module + "/internal/fetch", module + "/origins",
 	},
@@ -30,9 +31,10 @@ var imports = map[string][]string{
 
 // foreign has what some of them are to do without: Caddy; and servers, files and the network.
 var foreign = map[string]*regexp.Regexp{
-	module + "/internal/fetch":  regexp.MustCompile(`^github\.com/caddyserver/`),
-	module + "/internal/origin": regexp.MustCompile(`^github\.com/caddyserver/|^(net|net/http|os|io|log)$`),
-	module + "/internal/policy": regexp.MustCompile(`^github\.com/caddyserver/|^(net|net/http|os|io|log)$`),
+	module + "/internal/fetchspec": regexp.MustCompile(`^github\.com/|^(net|os|io|log)$`),
+	module + "/internal/fetch":     regexp.MustCompile(`^github\.com/caddyserver/`),
+	module + "/internal/origin":    regexp.MustCompile(`^github\.com/caddyserver/|^(net|net/http|os|io|log)$`),
+	module + "/internal/policy":    regexp.MustCompile(`^github\.com/caddyserver/|^(net|net/http|os|io|log)$`),
 }
 
 // Imports point one way: from what knows Caddy to what knows origins alone.

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 )
 
 // A preflightCache is the "CORS-preflight cache": what preflights have allowed so far.
@@ -43,7 +45,7 @@ func (c preflightCache) hasMethod(key cacheKey, credentials bool, method string)
 // hasHeaderName is "header-name cache entry match".
 func (c preflightCache) hasHeaderName(key cacheKey, credentials bool, name string) bool {
 	return c.has(key, credentials, func(e cacheEntry) bool {
-		return e.headerName != "" && (strings.EqualFold(e.headerName, name) || e.headerName == "*" && !isAuthorization(name))
+		return e.headerName != "" && (strings.EqualFold(e.headerName, name) || e.headerName == "*" && !fetchspec.IsNonWildcardRequestHeaderName(name))
 	})
 }
 

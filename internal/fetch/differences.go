@@ -7,6 +7,7 @@ import (
 
 	"github.com/nlnwa/whatwg-url/url"
 
+	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 	"github.com/caddy-cors/caddy-cors/internal/origin"
 )
 
@@ -48,11 +49,11 @@ func (f *fetch) warnPreflight() {
 		f.warn(FirefoxPreflightOrigin, "After a redirect from one origin to another, the Origin is null. Firefox sends the page's in the preflight, and null in the request.", Firefox)
 	}
 	for _, field := range f.header {
-		if !strings.EqualFold(field.Name, "Range") || isSafelistedRequestHeader(field) {
+		if !strings.EqualFold(field.Name, "Range") || fetchspec.IsSafelistedRequestHeader(field.Name, field.Value) {
 			continue
 		}
 		field.Value = strings.ToLower(field.Value)
-		if isSafelistedRequestHeader(field) {
+		if fetchspec.IsSafelistedRequestHeader(field.Name, field.Value) {
 			f.warn(WebKitRange, "Safari needs no preflight for a Range whose unit is not in lower case.", WebKit)
 		}
 	}
@@ -86,7 +87,7 @@ func (f *fetch) warnRepeated() {
 		f.warn(RepeatedHeader, message+"Chrome and Safari take it for one value, joined by commas.", Chromium, WebKit)
 	}
 	if slices.ContainsFunc(f.header, func(field Field) bool {
-		return slices.Contains(unsafe, strings.ToLower(field.Name)) && isSafelistedRequestHeader(field)
+		return slices.Contains(unsafe, strings.ToLower(field.Name)) && fetchspec.IsSafelistedRequestHeader(field.Name, field.Value)
 	}) {
 		f.warn(RepeatedHeader, message+"Firefox sets no limit to all of them together.", Firefox)
 	}
@@ -98,7 +99,9 @@ func (f *fetch) warnRepeated() {
 // warnBodyDropped is about a redirect that takes the body away.
 func (f *fetch) warnBodyDropped() {
 	// Those that are safelisted make no difference.
-	if slices.ContainsFunc(f.header, func(field Field) bool { return isRequestBodyHeader(field.Name) && !isSafelistedRequestHeader(field) }) {
+	if slices.ContainsFunc(f.header, func(field Field) bool {
+		return fetchspec.IsRequestBodyHeaderName(field.Name) && !fetchspec.IsSafelistedRequestHeader(field.Name, field.Value)
+	}) {
 		f.warn(WebKitBodyHeaders, "The redirect makes a GET of the call, and leaves out the headers of its body. Safari does not send them either, but its preflights ask for them.", WebKit)
 		f.headersDropped = true
 	}
@@ -135,7 +138,7 @@ func (f *fetch) warnVary(response *response) {
 	if allowOrigin == "*" || f.method != "GET" && f.method != "HEAD" || slices.Contains(vary, "*") || containsFold(vary, "Origin") {
 		return
 	}
-	for _, directive := range decodeAndSplit(strings.ToLower(cacheControl)) {
+	for _, directive := range fetchspec.DecodeAndSplit(strings.ToLower(cacheControl)) {
 		if directive == "no-store" || directive == "private" {
 			return
 		}

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 )
 
 // A response is what the Standard's algorithms know of one. Its values have no white space around them.
@@ -100,7 +102,7 @@ func (f *fetch) blockMixedContent() error {
 // preflightReasons says what of the request needs a preflight.
 func (f *fetch) preflightReasons() string {
 	var reasons []string
-	if !isSafelistedMethod(f.method) {
+	if !fetchspec.IsSafelistedMethod(f.method) {
 		reasons = append(reasons, "the method "+f.method)
 	}
 	if names := unsafeRequestHeaderNames(f.header); len(names) > 0 {
@@ -168,13 +170,13 @@ func (f *fetch) redirectFetch(response *response) (*response, error) {
 		f.step(algorithm, Dropped, f.current(), fmt.Sprintf("A %d makes a GET without a body of the %s.", s, f.method))
 		f.warnBodyDropped()
 		f.method, f.body = http.MethodGet, nil
-		f.header = slices.DeleteFunc(slices.Clone(f.header), func(field Field) bool { return isRequestBodyHeader(field.Name) })
+		f.header = slices.DeleteFunc(slices.Clone(f.header), func(field Field) bool { return fetchspec.IsRequestBodyHeaderName(field.Name) })
 	}
 	f.warnRedirect(locations[0], locationURL)
 	if !sameOrigin(originOf(f.currentURL()), originOf(locationURL)) && f.hasHeader("Authorization") {
 		f.step(algorithm, Dropped, f.current(), "The redirect is to another origin, so Authorization is left out.")
 		f.headersDropped = true
-		f.header = slices.DeleteFunc(slices.Clone(f.header), func(field Field) bool { return isAuthorization(field.Name) })
+		f.header = slices.DeleteFunc(slices.Clone(f.header), func(field Field) bool { return fetchspec.IsNonWildcardRequestHeaderName(field.Name) })
 	}
 
 	tainted := f.redirectTainted()
@@ -202,7 +204,7 @@ func (f *fetch) network(method string, header http.Header, body []byte, prefligh
 	r := &response{status: answer.StatusCode, header: make(http.Header, len(answer.Header))}
 	for name, values := range answer.Header {
 		for _, value := range values {
-			r.header.Add(name, strings.Trim(value, httpWhitespace))
+			r.header.Add(name, fetchspec.NormalizeValue(value))
 		}
 	}
 	f.result.Header = r.header
@@ -305,7 +307,7 @@ func (f *fetch) readableHeaders(response *response) []string {
 	all := !f.responseTainted || !f.credentials && slices.Contains(exposed, "*")
 	readable := []string{}
 	for name := range response.header {
-		if !isForbiddenResponseHeader(name) && (all || isSafelistedResponseHeader(name) || containsFold(exposed, name)) {
+		if !fetchspec.IsForbiddenResponseHeaderName(name) && (all || fetchspec.IsSafelistedResponseHeaderName(name) || containsFold(exposed, name)) {
 			readable = append(readable, name)
 		}
 	}

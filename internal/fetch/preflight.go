@@ -7,12 +7,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 )
 
 // preflightCached reports whether the CORS-preflight cache has all that the request needs ("HTTP fetch").
 func (f *fetch) preflightCached() bool {
 	cache, key := f.client.preflights, f.cacheKey()
-	if !isSafelistedMethod(f.method) && !cache.hasMethod(key, f.credentials, f.method) {
+	if !fetchspec.IsSafelistedMethod(f.method) && !cache.hasMethod(key, f.credentials, f.method) {
 		return false
 	}
 	return !slices.ContainsFunc(unsafeRequestHeaderNames(f.header), func(name string) bool {
@@ -56,7 +58,7 @@ func (f *fetch) preflightFetch() error {
 	if !ok {
 		return f.networkError(InvalidAllowHeaders, AtPreflight, f.corsPolicy("Cannot parse Access-Control-Allow-Headers response header field in preflight response."), response.header.Values("Access-Control-Allow-Headers")...)
 	}
-	if !slices.Contains(methods, f.method) && !isSafelistedMethod(f.method) && (f.credentials || !slices.Contains(methods, "*")) {
+	if !slices.Contains(methods, f.method) && !fetchspec.IsSafelistedMethod(f.method) && (f.credentials || !slices.Contains(methods, "*")) {
 		return f.networkError(MethodNotAllowed, AtPreflight, f.corsPolicy(fmt.Sprintf("Method %s is not allowed by Access-Control-Allow-Methods in preflight response.", f.method)), f.method)
 	}
 	wildcard := !f.credentials && slices.Contains(headerNames, "*")
@@ -66,7 +68,7 @@ func (f *fetch) preflightFetch() error {
 		case containsFold(headerNames, name):
 		case !wildcard:
 			missing = append(missing, name)
-		case isAuthorization(name):
+		case fetchspec.IsNonWildcardRequestHeaderName(name):
 			f.warnAuthorization()
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nlnwa/whatwg-url/url"
 
+	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 	"github.com/caddy-cors/caddy-cors/internal/origin"
 )
 
@@ -74,12 +75,12 @@ func (f *fetch) construct(r Request) error {
 	f.method = http.MethodGet
 	if r.Method != "" {
 		switch {
-		case !isToken(r.Method):
+		case !fetchspec.IsToken(r.Method):
 			return f.typeError(InvalidMethod, fmt.Sprintf("'%s' is not a valid HTTP method.", r.Method), r.Method)
-		case isForbiddenMethod(r.Method):
+		case fetchspec.IsForbiddenMethod(r.Method):
 			return f.typeError(ForbiddenMethod, fmt.Sprintf("'%s' HTTP method is unsupported.", r.Method), r.Method)
 		}
-		f.method = normalizeMethod(r.Method)
+		f.method = fetchspec.NormalizeMethod(r.Method)
 	}
 	if upper := strings.ToUpper(f.method); f.method != upper {
 		f.warn(MethodCase, fmt.Sprintf("Methods have a case: the browser sends %q as the script writes it, and not %q.", f.method, upper))
@@ -106,15 +107,15 @@ func (f *fetch) construct(r Request) error {
 // fillHeaders is "fill" a Headers object, with the guard "request".
 func (f *fetch) fillHeaders(fields []Field) error {
 	for _, field := range fields {
-		value, ok := isomorphicEncode(strings.Trim(field.Value, httpWhitespace))
+		value, ok := isomorphicEncode(fetchspec.NormalizeValue(field.Value))
 		switch {
-		case !isToken(field.Name):
+		case !fetchspec.IsToken(field.Name):
 			return f.typeError(InvalidHeaderName, fmt.Sprintf("'%s' is not a valid HTTP header field name.", field.Name), field.Name)
 		case !ok || strings.ContainsAny(value, "\x00\r\n"):
 			return f.typeError(InvalidHeaderValue, fmt.Sprintf("The value of the header '%s' is not a valid HTTP header field value.", field.Name), strings.ToLower(field.Name))
 		}
 		field.Value = value
-		if isForbiddenRequestHeader(field) {
+		if fetchspec.IsForbiddenRequestHeader(field.Name, field.Value) {
 			f.step("Headers append", Dropped, f.current(), fmt.Sprintf("A script cannot set %s: the browser leaves it out.", field.Name))
 			f.warn(ForbiddenHeader, fmt.Sprintf("No script can set %s. The browser leaves it out, and sends its own if it has one.", field.Name))
 			continue

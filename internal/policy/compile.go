@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 	"github.com/caddy-cors/caddy-cors/internal/origin"
 )
 
@@ -261,9 +262,9 @@ func (c *compiler) methods() {
 		upper := strings.ToUpper(method)
 		switch {
 		case method == "*":
-		case !isToken(method):
+		case !fetchspec.IsToken(method):
 			c.problem("allow_methods", i, "%q is no method name", method)
-		case isForbiddenMethod(method):
+		case fetchspec.IsForbiddenMethod(method):
 			c.problem("allow_methods", i, "no script can use the method %s: remove it", upper)
 		case method != upper && knownMethods[upper]:
 			c.problem("allow_methods", i, "methods have a case; did you mean %q?", upper)
@@ -282,7 +283,7 @@ func (c *compiler) allowHeaders() {
 			c.problem("allow_headers", i, "no script can set Cookie: browsers send cookies by themselves where the policy has allow_credentials; remove the name and use that")
 		case isCORSResponseHeader(name):
 			c.problem("allow_headers", i, "%s is a header of responses; list here what scripts may send, such as Authorization or Content-Type", name)
-		case isForbiddenRequestHeader(name):
+		case fetchspec.IsForbiddenRequestHeaderName(name):
 			c.problem("allow_headers", i, "no script can set %s, the browser alone does: remove it", name)
 		}
 	}
@@ -296,7 +297,7 @@ func (c *compiler) exposeHeaders() {
 		switch {
 		case name == "*":
 		case c.badFieldName("expose_headers", i, name):
-		case isForbiddenResponseHeader(name):
+		case fetchspec.IsForbiddenResponseHeaderName(name):
 			c.problem("expose_headers", i, "browsers show %s to no script: remove it", name)
 		}
 	}
@@ -305,7 +306,7 @@ func (c *compiler) exposeHeaders() {
 
 func (c *compiler) badFieldName(option string, index int, name string) bool {
 	switch {
-	case !isToken(name):
+	case !fetchspec.IsToken(name):
 		c.problem(option, index, "%q is no header field name", name)
 	case len(name) > maxFieldName:
 		c.problem(option, index, "the header field name %.20q... is longer than %d bytes", name, maxFieldName)

@@ -112,6 +112,8 @@ func TestCompileAccepts(t *testing.T) {
 		"a method of no standard":           {AllowOrigins: []string{app}, AllowMethods: []string{"m-search"}},
 		"a day":                             {AllowOrigins: []string{app}, MaxAge: 24 * time.Hour},
 		"any header and Authorization":      {AllowOrigins: []string{app}, AllowHeaders: []string{"*", "Authorization"}},
+		"a header forbidden by its values":  {AllowOrigins: []string{app}, AllowHeaders: []string{"X-HTTP-Method-Override"}},
+		"a header Chromium alone forbids":   {AllowOrigins: []string{app}, AllowHeaders: []string{"Access-Control-Request-Private-Network"}},
 		"User-Agent":                        {AllowOrigins: []string{app}, AllowHeaders: []string{"User-Agent"}},
 		"loopback, with credentials":        with("http://localhost:3000", ""),
 		"a loopback name, with credentials": with("http://*.localhost:*", ""),

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 	"github.com/caddy-cors/caddy-cors/internal/origin"
 )
 
@@ -92,15 +93,15 @@ func (p *Policy) fixMethod(r *Request) Fix {
 		return Fix{Advice: "The request has more than one Access-Control-Request-Method field, which no browser sends: something on its way adds one. Have it leave the browser's alone."}
 	case p.allowsMethod(method):
 		return Fix{}
-	case len(method) > maxMethod || !isToken(method) || method == "*":
+	case len(method) > maxMethod || !fetchspec.IsToken(method) || method == "*":
 		return Fix{Advice: "The method that the request asks for is none that can be allowed, and no browser asks for it: the request comes from another program."}
 	}
 	switch upper := strings.ToUpper(method); {
-	case isForbiddenMethod(method):
+	case fetchspec.IsForbiddenMethod(method):
 		return Fix{Advice: "No script can use the method " + upper + ", so no browser asks for it: the request comes from another program."}
 	case method == upper || !knownMethods[upper]:
 		return line("allow_methods", method)
-	case normalizedMethods[upper]:
+	case fetchspec.NormalizeMethod(method) != method:
 		return Fix{Advice: "Methods have a case, and browsers write " + upper + " in upper case, however the script does: the request comes from another program, which has to write it so too."}
 	case p.allowsMethod(upper):
 		return Fix{Advice: fmt.Sprintf("Methods have a case: have the script write %q, which is allowed.", upper)}
@@ -125,9 +126,9 @@ func (p *Policy) fixHeaders(r *Request) Fix {
 				continue
 			}
 			switch {
-			case !isToken(name) || name == "*" || len(name) > maxFieldName:
+			case !fetchspec.IsToken(name) || name == "*" || len(name) > maxFieldName:
 				return Fix{Advice: "A header name that the request asks for is none that can be allowed: if a script of yours sets it, give it another one."}
-			case isForbiddenRequestHeader(name):
+			case fetchspec.IsForbiddenRequestHeaderName(name):
 				return Fix{Advice: fmt.Sprintf("No script can set %s, so no browser asks for it: the request comes from another program. (Cookies need no permission here, but allow_credentials.)", name)}
 			case isCORSResponseHeader(name):
 				return Fix{Advice: fmt.Sprintf("The script sends %s, which is a header of responses: remove it from the script, it has no effect there but to be asked about.", name)}
@@ -151,7 +152,3 @@ func (p *Policy) fixPrivateNetwork(r *Request) Fix {
 	}
 	return Fix{Lines: []string{"allow_private_network"}}
 }
-
-// normalizedMethods are those that browsers turn into upper case (Fetch Standard, section 2.2.1, "normalize"). They
-// leave all others, "patch" among them, as the script writes them.
-var normalizedMethods = map[string]bool{"DELETE": true, "GET": true, "HEAD": true, "OPTIONS": true, "POST": true, "PUT": true}

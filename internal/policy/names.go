@@ -1,10 +1,6 @@
 package policy
 
-import (
-	"strings"
-
-	"golang.org/x/net/http/httpguts"
-)
+import "strings"
 
 // A nameSet is a set of field names, which are compared without regard to case.
 type nameSet struct {
@@ -88,36 +84,11 @@ func elements(lines []string) string {
 	return b.String()
 }
 
-func isToken(s string) bool { return httpguts.ValidHeaderFieldName(s) }
-
-// isForbiddenMethod follows the Fetch Standard, section 2.2.1: methods that no script can use.
-func isForbiddenMethod(method string) bool {
-	return strings.EqualFold(method, "CONNECT") || strings.EqualFold(method, "TRACE") || strings.EqualFold(method, "TRACK")
-}
-
-// isForbiddenRequestHeader follows the Fetch Standard, section 2.2.2: request headers that the browser alone sets.
-func isForbiddenRequestHeader(name string) bool {
-	lower := strings.ToLower(name)
-	switch lower {
-	case "accept-charset", "accept-encoding", "access-control-request-headers", "access-control-request-method",
-		"access-control-request-private-network", "connection", "content-length", "cookie", "cookie2", "date", "dnt",
-		"expect", "host", "keep-alive", "origin", "referer", "set-cookie", "te", "trailer", "transfer-encoding",
-		"upgrade", "via":
-		return true
-	}
-	return strings.HasPrefix(lower, "proxy-") || strings.HasPrefix(lower, "sec-")
-}
-
-// isCORSResponseHeader reports whether the field is one that a server answers a CORS request with.
+// isCORSResponseHeader reports whether the field is one that a server answers a CORS request with, or is meant to be one.
 func isCORSResponseHeader(name string) bool {
 	lower := strings.ToLower(name)
 	return strings.HasPrefix(lower, "access-control-allow-") || lower == "access-control-expose-headers" ||
 		lower == "access-control-max-age" || lower == "timing-allow-origin"
-}
-
-// isForbiddenResponseHeader follows the Fetch Standard, section 2.2.2: response headers that no script can read.
-func isForbiddenResponseHeader(name string) bool {
-	return strings.EqualFold(name, "Set-Cookie") || strings.EqualFold(name, "Set-Cookie2")
 }
 
 // knownMethods are the methods of RFC 9110, PATCH (RFC 5789), QUERY and those of WebDAV and its kin that browsers'

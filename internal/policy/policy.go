@@ -6,8 +6,8 @@ import (
 	"context"
 	"regexp"
 	"slices"
-	"strings"
 
+	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 	"github.com/caddy-cors/caddy-cors/internal/origin"
 )
 
@@ -276,7 +276,7 @@ func (p *Policy) allowsMethod(method string) bool {
 	case "GET", "HEAD", "POST":
 		return true
 	}
-	return slices.Contains(p.methods, method) || p.allowMethods.any && len(method) <= maxMethod && isToken(method) && !isForbiddenMethod(method)
+	return slices.Contains(p.methods, method) || p.allowMethods.any && len(method) <= maxMethod && fetchspec.IsToken(method) && !fetchspec.IsForbiddenMethod(method)
 }
 
 // checkHeaders is the part of a CORS-preflight fetch that concerns the CORS-unsafe request-header names.
@@ -315,7 +315,7 @@ func (p *Policy) checkHeaders(r *Request, d *Decision) (Reason, string) {
 // CORS non-wildcard request-header name.
 func (p *Policy) allowsHeader(name string) bool {
 	return p.headers.has(name) ||
-		p.allowHeaders.any && !strings.EqualFold(name, "authorization") && isToken(name)
+		p.allowHeaders.any && !fetchspec.IsNonWildcardRequestHeaderName(name) && fetchspec.IsToken(name)
 }
 
 func join(a, b string) string {

@@ -12,18 +12,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
 func TestAdminAPI(t *testing.T) {
-	o := observe(t, "cors "+app+"\nrespond hello")
-	list := "http://" + o.api + "/cors/denials"
+	o := livecaddy.Observe(t, "cors "+app+"\nrespond hello")
+	list := "http://" + o.Admin + "/cors/denials"
 	for i, origin := range []string{"https://once.example.com", "https://thrice.example.com", "https://twice.example.com"} {
 		for range []int{1, 3, 2}[i] {
-			send(t, http1(t), "GET", o.url, fields{"Origin": origin})
+			livecaddy.Send(t, "GET", o.URL, fields{"Origin": origin})
 		}
 	}
 	var origins []any
-	denials, _ := o.denials()
+	denials, _ := o.Denials()
 	for _, d := range denials {
 		origins = append(origins, d["origin"])
 	}
@@ -45,9 +47,9 @@ func TestAdminAPI(t *testing.T) {
 		{"a page that asks no-cors", "DELETE", fields{"Sec-Fetch-Mode": "no-cors"}, 400, "same-origin"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			res := send(t, http1(t), test.method, list, test.header)
-			if res.StatusCode != test.status || !strings.Contains(res.body, test.words) {
-				t.Errorf("%s: %s", res.Status, res.body)
+			res := livecaddy.Send(t, test.method, list, test.header)
+			if res.StatusCode != test.status || !strings.Contains(res.Text, test.words) {
+				t.Errorf("%s: %s", res.Status, res.Text)
 			}
 			if allow := res.Header.Get("Allow"); (test.status == 405) != (allow == "GET, HEAD, DELETE") {
 				t.Errorf("Allow: %q", allow)
@@ -55,19 +57,19 @@ func TestAdminAPI(t *testing.T) {
 		})
 	}
 
-	o.reload("cors " + other + "\nrespond hello again")
-	if after, _ := o.denials(); fmt.Sprint(after) != fmt.Sprint(denials) {
+	o.Reload("cors " + other + "\nrespond hello again")
+	if after, _ := o.Denials(); fmt.Sprint(after) != fmt.Sprint(denials) {
 		t.Errorf("after a reload the list is\n\t%v, before it was\n\t%v", after, denials)
 	}
-	if res := send(t, http1(t), "DELETE", "http://"+o.api+"/cors/denials", nil); res.StatusCode != 204 || res.body != "" {
-		t.Errorf("DELETE: %s: %s", res.Status, res.body)
+	if res := livecaddy.Send(t, "DELETE", o.DenialsURL(), nil); res.StatusCode != 204 || res.Text != "" {
+		t.Errorf("DELETE: %s: %s", res.Status, res.Text)
 	}
-	if after, others := o.denials(); len(after) != 0 || others != 0 {
+	if after, others := o.Denials(); len(after) != 0 || others != 0 {
 		t.Errorf("DELETE leaves %v and %d others", after, others)
 	}
-	before := len(o.logged())
-	send(t, http1(t), "GET", o.url, fields{"Origin": "https://once.example.com"})
-	if n := len(o.logged()) - before; n != 1 {
+	before := len(o.Logged())
+	livecaddy.Send(t, "GET", o.URL, fields{"Origin": "https://once.example.com"})
+	if n := len(o.Logged()) - before; n != 1 {
 		t.Errorf("after DELETE, what is denied again has %d log lines", n)
 	}
 }
@@ -75,8 +77,8 @@ func TestAdminAPI(t *testing.T) {
 // Requests, readers, deleters and reloads at once, for the race detector.
 func TestAdminAPIConcurrently(t *testing.T) {
 	const directives = "cors " + app + "\nrespond hello"
-	o := observe(t, directives, "metrics")
-	client := http1(t)
+	o := livecaddy.Observe(t, directives, "metrics")
+	client := livecaddy.HTTP1(t)
 	do := func(method, url, origin string) (ok bool) {
 		req, err := http.NewRequest(method, url, nil)
 		if err != nil {
@@ -93,7 +95,7 @@ func TestAdminAPIConcurrently(t *testing.T) {
 		res.Body.Close()
 		return res.StatusCode < 300
 	}
-	list := "http://" + o.api + "/cors/denials"
+	list := "http://" + o.Admin + "/cors/denials"
 	var wg sync.WaitGroup
 	var served atomic.Int64
 	many := func(n int, request func(i int) bool) {
@@ -106,12 +108,12 @@ func TestAdminAPIConcurrently(t *testing.T) {
 		})
 	}
 	for worker := range 4 {
-		many(200, func(i int) bool { return do("GET", o.url, fmt.Sprintf("https://%d.example.com", worker*50+i)) })
+		many(200, func(i int) bool { return do("GET", o.URL, fmt.Sprintf("https://%d.example.com", worker*50+i)) })
 		many(20, func(int) bool { return do("GET", list, "") })
 	}
 	many(10, func(int) bool { return do("DELETE", list, "") })
 	for range 3 {
-		o.Reload(o.site(directives), o.options([]string{"metrics"})...)
+		o.ReloadInPlace(directives, "metrics")
 	}
 	wg.Wait()
 	if n := served.Load(); n < 445 {
@@ -150,8 +152,8 @@ func blocks(text, language string) []string {
 // The JSON and the log lines of the page have the fields that there are, in their order, and the series are named right.
 func TestPageIsRight(t *testing.T) {
 	const directives = "cors " + app + "\nrespond hello"
-	o := observe(t, directives, "metrics")
-	send(t, http1(t), "OPTIONS", o.url, fields{"Origin": app, "Access-Control-Request-Method": "PUT"})
+	o := livecaddy.Observe(t, directives, "metrics")
+	livecaddy.Send(t, "OPTIONS", o.URL, fields{"Origin": app, "Access-Control-Request-Method": "PUT"})
 	names := func(text string) []string {
 		var found []string
 		for _, match := range regexp.MustCompile(`"(\w+)":`).FindAllStringSubmatch(text, -1) {
@@ -159,9 +161,9 @@ func TestPageIsRight(t *testing.T) {
 		}
 		return found
 	}
-	res := send(t, http1(t), "GET", "http://"+o.api+"/cors/denials", nil)
+	res := livecaddy.Send(t, "GET", o.DenialsURL(), nil)
 	shown := blocks(page(t, "## Admin API"), "json output")[0]
-	if got, want := names(shown), names(res.body); !slices.Equal(got, want) {
+	if got, want := names(shown), names(res.Text); !slices.Equal(got, want) {
 		t.Errorf("the page shows the fields\n\t%v, there are\n\t%v", got, want)
 	}
 	if !json.Valid([]byte(shown)) {
@@ -178,7 +180,7 @@ func TestPageIsRight(t *testing.T) {
 		t.Errorf("the page shows a line with\n\t%v, there are\n\t%v", got, want)
 	}
 	metrics := page(t, "## Metrics")
-	for labels := range maps.Keys(o.series()) {
+	for labels := range maps.Keys(o.Series()) {
 		name, rest, _ := strings.Cut(labels, "{")
 		if !strings.Contains(metrics, "`caddy_http_cors_"+name+"`") {
 			t.Errorf("the page does not name %s", name)
@@ -193,7 +195,7 @@ func TestPageIsRight(t *testing.T) {
 
 // The page's recipe, from the first policy that is only tried to the last that is enforced.
 func TestRollout(t *testing.T) {
-	api := upstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "the API's answer") })
+	api := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "the API's answer") })
 	recipe := page(t, "## Turning CORS on for a live API")
 	configs := blocks(recipe, "caddyfile")
 	if len(configs) != 3 {
@@ -203,7 +205,7 @@ func TestRollout(t *testing.T) {
 		inner := strings.TrimSuffix(strings.TrimPrefix(configs[i], "api.example.com {\n"), "}\n")
 		return strings.ReplaceAll(inner, "localhost:9000", api)
 	}
-	o := observe(t, config(0))
+	o := livecaddy.Observe(t, config(0))
 
 	type call struct {
 		method, path string
@@ -218,20 +220,20 @@ func TestRollout(t *testing.T) {
 	fromAdmin := call{"GET", "/users", fields{"Origin": admin}}
 	fromEvil := call{"GET", "/users", fields{"Origin": evil}}
 	known := call{"GET", "/orders", fields{"Origin": app}}
-	ownPage := call{"GET", "/", fields{"Origin": o.url, "Sec-Fetch-Site": "same-origin"}}
+	ownPage := call{"GET", "/", fields{"Origin": o.URL, "Sec-Fetch-Site": "same-origin"}}
 	curl := call{"POST", "/orders", nil}
 	all := []call{known, ownPage, curl, put, put, put, put, key, key, key, fromAdmin, fromAdmin, fromEvil}
-	do := func(c call) response { return send(t, http1(t), c.method, o.url+c.path, c.header) }
+	do := func(c call) livecaddy.Response { return livecaddy.Send(t, c.method, o.URL+c.path, c.header) }
 
 	// A day of calls: none of them notices.
 	for _, c := range all {
-		if res := do(c); res.StatusCode != 200 || res.body != "the API's answer" || len(res.cors())+len(res.vary()) > 0 {
-			t.Errorf("%s %s, only reporting: %s %v %v %q", c.method, c.path, res.Status, res.cors(), res.vary(), res.body)
+		if res := do(c); res.StatusCode != 200 || res.Text != "the API's answer" || len(res.CORS())+len(res.Vary()) > 0 {
+			t.Errorf("%s %s, only reporting: %s %v %v %q", c.method, c.path, res.Status, res.CORS(), res.Vary(), res.Text)
 		}
 	}
 	// The list is that of the page, and has the lines that the next Caddyfile of the page adds.
 	table := regexp.MustCompile(`(?m)^\d+ .*  ([a-z].*)$`).FindAllStringSubmatch(blocks(recipe, "")[0], -1)
-	list, _ := o.denials()
+	list, _ := o.Denials()
 	if len(list) != len(table) {
 		t.Fatalf("%d entries, the page shows %d: %v", len(list), len(table), list)
 	}
@@ -245,35 +247,35 @@ func TestRollout(t *testing.T) {
 	}
 
 	// The lines are in, the list is empty: another day.
-	o.reload(config(1))
-	send(t, http1(t), "DELETE", "http://"+o.api+"/cors/denials", nil)
+	o.Reload(config(1))
+	livecaddy.Send(t, "DELETE", o.DenialsURL(), nil)
 	for _, c := range all {
-		if res := do(c); res.StatusCode != 200 || len(res.cors()) > 0 {
-			t.Errorf("%s %s, still reporting: %s %v", c.method, c.path, res.Status, res.cors())
+		if res := do(c); res.StatusCode != 200 || len(res.CORS()) > 0 {
+			t.Errorf("%s %s, still reporting: %s %v", c.method, c.path, res.Status, res.CORS())
 		}
 	}
-	if list, _ := o.denials(); len(list) != 1 || list[0]["origin"] != evil {
+	if list, _ := o.Denials(); len(list) != 1 || list[0]["origin"] != evil {
 		t.Errorf("left: %v", list)
 	}
 
 	// Enforcing: whatever was right works, and what was not is refused.
-	o.reload(config(2))
+	o.Reload(config(2))
 	for _, c := range all {
 		res := do(c)
 		switch {
 		case c.header["Origin"] == evil:
-			res.want(t, 403, nil, varyOrigin)
+			res.Want(t, 403, nil, varyOrigin)
 		case c.method == "OPTIONS":
 			if res.StatusCode != 204 || res.Header.Get("Access-Control-Max-Age") == "" {
-				t.Errorf("the preflight of %s: %s %v", c.path, res.Status, res.cors())
+				t.Errorf("the preflight of %s: %s %v", c.path, res.Status, res.CORS())
 			}
 		case c.header == nil || c.header["Sec-Fetch-Site"] != "":
-			res.want(t, 200, nil, varyOrigin)
+			res.Want(t, 200, nil, varyOrigin)
 		default:
-			res.want(t, 200, []string{"Access-Control-Allow-Origin: " + c.header["Origin"]}, varyOrigin)
+			res.Want(t, 200, []string{"Access-Control-Allow-Origin: " + c.header["Origin"]}, varyOrigin)
 		}
 	}
-	if list, _ := o.denials(); len(list) != 1 || list[0]["origin"] != evil || list[0]["report_only"] != false || list[0]["count"] != 2.0 {
+	if list, _ := o.Denials(); len(list) != 1 || list[0]["origin"] != evil || list[0]["report_only"] != false || list[0]["count"] != 2.0 {
 		t.Errorf("at the end: %v", list)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	caddycors "github.com/caddy-cors/caddy-cors"
+	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
 // cost is a request through the handler alone: what cors adds to a response, without the server around it.
@@ -111,7 +112,7 @@ func BenchmarkOrigins(b *testing.B) {
 			// Some, so that what is looked up is not always the same: of the list, from its start to its end, or of others,
 			// which are as many whatever the list is. Each of those gets its line in the log, and is a repeat from then on.
 			const some = 200
-			caddycors.ForgetDenials()
+			livecaddy.ForgetDenials(b)
 			var requests [some][]string
 			for i := range requests {
 				origin := origins[i*n/some]

@@ -274,13 +274,13 @@ func (l *denials) all() (list []denial, others uint64) {
 	return list, others
 }
 
-// clear empties the list. What comes back is logged as if it were new.
+// clear empties the list. What comes back is logged as if it were new, however many lines this period has had.
 func (l *denials) clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.list)
 	l.latest = nil
-	l.others = 0
+	l.others, l.lines = 0, 0
 }
 
 // clock returns the time, or that of a short while ago.

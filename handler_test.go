@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
 	"os"
@@ -31,104 +30,7 @@ const (
 	other = "https://other.example.com"
 )
 
-// fields are header fields, one value a name. A name that ends with "+" stands for a further line of that field.
-type fields map[string]string
-
-// response is what a test looks at, its body read.
-type response struct {
-	*http.Response
-	body string
-}
-
-// send sends a request and reads the response. It follows no redirect. A Host field is the host that the request is for.
-func send(t testing.TB, client *http.Client, method, url string, header fields) response {
-	t.Helper()
-	req, err := http.NewRequest(method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, value := range header {
-		req.Header.Add(strings.TrimSuffix(name, "+"), value)
-	}
-	req.Host = req.Header.Get("Host") // if empty, it is the URL's
-	res, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response{res, string(body)}
-}
-
-// http1 is a client of HTTP/1.1 that shows responses as they are.
-func http1(t testing.TB) *http.Client {
-	transport := &http.Transport{DisableCompression: true}
-	t.Cleanup(transport.CloseIdleConnections)
-	return client(transport)
-}
-
-func client(transport http.RoundTripper) *http.Client {
-	return &http.Client{
-		Transport:     transport,
-		Timeout:       30 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
-// cors returns the fields of the CORS family that a response has, each line as "Name: value", in order.
-func (r response) cors() []string {
-	lines := []string{}
-	for name, values := range r.Header {
-		if strings.HasPrefix(name, "Access-Control-") || name == "Timing-Allow-Origin" {
-			for _, value := range values {
-				lines = append(lines, name+": "+value)
-			}
-		}
-	}
-	slices.Sort(lines)
-	return lines
-}
-
-// vary returns the members of the Vary field, in order.
-func (r response) vary() []string {
-	names := []string{}
-	for _, line := range r.Header["Vary"] {
-		for name := range strings.SplitSeq(line, ",") {
-			names = append(names, strings.TrimSpace(name))
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// want checks status, CORS fields and Vary: all of them, and no more.
-func (r response) want(t testing.TB, status int, cors, vary []string) {
-	t.Helper()
-	cors, vary = slices.Sorted(slices.Values(cors)), slices.Sorted(slices.Values(vary))
-	if r.StatusCode != status {
-		t.Errorf("status %d, want %d", r.StatusCode, status)
-	}
-	if got := r.cors(); !slices.Equal(got, cors) && len(got)+len(cors) > 0 {
-		t.Errorf("CORS fields\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(cors, "\n\t"))
-	}
-	if got := r.vary(); !slices.Equal(got, vary) && len(got)+len(vary) > 0 {
-		t.Errorf("Vary %v, want %v", got, vary)
-	}
-}
-
-// upstream starts a real server to proxy to, and returns its address.
-func upstream(t testing.TB, handler http.HandlerFunc) string {
-	t.Helper()
-	server := httptest.NewServer(handler)
-	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
-	})
-	return server.Listener.Addr().String()
-}
+type fields = livecaddy.Fields
 
 var (
 	allowApp      = []string{"Access-Control-Allow-Origin: " + app}
@@ -199,10 +101,10 @@ func TestPreflight(t *testing.T) {
 				header X-Early yes
 				respond "not for preflights" 418`, test.cors, test.block))
 			for _, path := range []string{"/", "/old"} {
-				res := send(t, http1(t), "OPTIONS", url+path, test.header)
-				res.want(t, test.status, test.want, test.vary)
-				if res.body != "" {
-					t.Errorf("body %q", res.body)
+				res := livecaddy.Send(t, "OPTIONS", url+path, test.header)
+				res.Want(t, test.status, test.want, test.vary)
+				if res.Text != "" {
+					t.Errorf("body %q", res.Text)
 				}
 			}
 		})
@@ -222,10 +124,10 @@ func TestNoPreflight(t *testing.T) {
 		"no OPTIONS":          {"GET", fields{"Origin": app, "Access-Control-Request-Method": "PUT"}, allowApp},
 	} {
 		t.Run(name, func(t *testing.T) {
-			res := send(t, http1(t), test.method, url, test.header)
-			res.want(t, 200, test.want, varyOrigin)
-			if res.body != "hello" {
-				t.Errorf("body %q", res.body)
+			res := livecaddy.Send(t, test.method, url, test.header)
+			res.Want(t, 200, test.want, varyOrigin)
+			if res.Text != "hello" {
+				t.Errorf("body %q", res.Text)
 			}
 		})
 	}
@@ -272,10 +174,10 @@ func TestActual(t *testing.T) {
 					%s
 				}
 				respond "%s"`, test.cors, test.block, "hello"))
-			res := send(t, http1(t), "GET", url, test.header)
-			res.want(t, test.status, test.want, test.vary)
-			if wrote := res.body == "hello"; wrote != (test.status == 200) {
-				t.Errorf("body %q", res.body)
+			res := livecaddy.Send(t, "GET", url, test.header)
+			res.Want(t, test.status, test.want, test.vary)
+			if wrote := res.Text == "hello"; wrote != (test.status == 200) {
+				t.Errorf("body %q", res.Text)
 			}
 		})
 	}
@@ -284,8 +186,8 @@ func TestActual(t *testing.T) {
 // Without Sec-Fetch-Site the request's own host tells what is same-origin.
 func TestSameOriginByHost(t *testing.T) {
 	url := livecaddy.Site(t, "cors "+app+" {\nenforce\n}\nrespond hello")
-	send(t, http1(t), "POST", url, fields{"Origin": url}).want(t, 200, nil, varyOrigin)
-	send(t, http1(t), "POST", url, fields{"Origin": url, "Sec-Fetch-Site": "cross-site"}).want(t, 403, nil, varyOrigin)
+	livecaddy.Send(t, "POST", url, fields{"Origin": url}).Want(t, 200, nil, varyOrigin)
+	livecaddy.Send(t, "POST", url, fields{"Origin": url, "Sec-Fetch-Site": "cross-site"}).Want(t, 403, nil, varyOrigin)
 }
 
 // Origins that are known when the configuration is loaded, and those known per request only.
@@ -329,7 +231,7 @@ func TestPlaceholderOrigins(t *testing.T) {
 			want = []string{"Access-Control-Allow-Origin: " + test.origin}
 		}
 		t.Run(test.path+" "+test.origin, func(t *testing.T) {
-			send(t, http1(t), "GET", url+test.path, fields{"Origin": test.origin}).want(t, 200, want, []string{"Origin", "X-Origin"})
+			livecaddy.Send(t, "GET", url+test.path, fields{"Origin": test.origin}).Want(t, 200, want, []string{"Origin", "X-Origin"})
 		})
 	}
 }
@@ -341,7 +243,7 @@ func TestEveryResponse(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "file.txt"), []byte(strings.Repeat("text ", 1000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	backend := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		var status int
 		if _, err := fmt.Sscanf(r.URL.Path, "/upstream/%d", &status); err == nil {
 			w.Header().Set("Location", "/elsewhere")
@@ -367,7 +269,7 @@ func TestEveryResponse(t *testing.T) {
 		}
 		io.WriteString(w, "upstream")
 	})
-	dead := upstreamThatIsDown(t)
+	dead := livecaddy.UpstreamDown(t)
 	url := livecaddy.Site(t, fmt.Sprintf(`
 		root %s
 		cors %s
@@ -449,14 +351,14 @@ func TestEveryResponse(t *testing.T) {
 				for name, value := range test.header {
 					header[name] = value
 				}
-				res := send(t, http1(t), "GET", url+test.path, header)
+				res := livecaddy.Send(t, "GET", url+test.path, header)
 				vary := append([]string{"Origin"}, test.vary...)
 				if test.path == "/upstream/twice" {
 					vary = []string{"origin"} // as the upstream wrote it, not twice
 				}
-				res.want(t, test.status, want, vary)
+				res.Want(t, test.status, want, vary)
 				if test.path == "/encoded" {
-					if r, err := gzip.NewReader(strings.NewReader(res.body)); err != nil {
+					if r, err := gzip.NewReader(strings.NewReader(res.Text)); err != nil {
 						t.Errorf("not compressed: %v", err)
 					} else if _, err := io.ReadAll(r); err != nil {
 						t.Error(err)
@@ -466,16 +368,13 @@ func TestEveryResponse(t *testing.T) {
 		}
 	}
 	t.Run("Vary: * says it all", func(t *testing.T) {
-		send(t, http1(t), "GET", url+"/upstream/vary-star", fields{"Origin": app}).want(t, 200, allowApp, []string{"*"})
+		livecaddy.Send(t, "GET", url+"/upstream/vary-star", fields{"Origin": app}).Want(t, 200, allowApp, []string{"*"})
 	})
 }
 
-// upstreamThatIsDown returns an address that nobody listens on.
-func upstreamThatIsDown(t testing.TB) string { return "127.0.0.1:" + livecaddy.FreePort(t) }
-
 // An error route is a response like others. A cors in it decides anew; without one, the first decision stands.
 func TestHandleErrors(t *testing.T) {
-	own := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	own := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "https://upstream.example.com")
 		io.WriteString(w, "upstream")
 	})
@@ -503,8 +402,8 @@ func TestHandleErrors(t *testing.T) {
 					%s
 				}`, app, test.errors))
 			for origin, want := range map[string][]string{app: test.app, other: test.other} {
-				res := send(t, http1(t), "GET", url, fields{"Origin": origin})
-				res.want(t, res.StatusCode, want, varyOrigin)
+				res := livecaddy.Send(t, "GET", url, fields{"Origin": origin})
+				res.Want(t, res.StatusCode, want, varyOrigin)
 			}
 		})
 	}
@@ -517,16 +416,16 @@ func TestHandleErrors(t *testing.T) {
 			handle_errors {
 				respond "sorry: {err.status_code}" 403
 			}`)
-		res := send(t, http1(t), "GET", url, fields{"Origin": other})
-		res.want(t, 403, nil, varyOrigin)
-		if res.body != "sorry: 403" {
-			t.Errorf("body %q", res.body)
+		res := livecaddy.Send(t, "GET", url, fields{"Origin": other})
+		res.Want(t, 403, nil, varyOrigin)
+		if res.Text != "sorry: 403" {
+			t.Errorf("body %q", res.Text)
 		}
 	})
 }
 
 func TestUpstreamPreserve(t *testing.T) {
-	backend := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/own":
 			w.Header().Add("Access-Control-Allow-Origin", "https://upstream.example.com")
@@ -556,14 +455,14 @@ func TestUpstreamPreserve(t *testing.T) {
 		{"/none", other, nil},
 	} {
 		t.Run(test.path+" "+test.origin, func(t *testing.T) {
-			send(t, http1(t), "GET", url+test.path, fields{"Origin": test.origin}).want(t, 200, test.want, varyOrigin)
+			livecaddy.Send(t, "GET", url+test.path, fields{"Origin": test.origin}).Want(t, 200, test.want, varyOrigin)
 		})
 	}
 }
 
 // The next handlers answer the preflights, and the decision is put on their answers.
 func TestForwardPreflight(t *testing.T) {
-	backend := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Set("Access-Control-Allow-Methods", "*")
 		w.Header().Set("X-Method", r.Method)
@@ -595,8 +494,8 @@ func TestForwardPreflight(t *testing.T) {
 					`+test.options+`
 				}
 				reverse_proxy `+backend)
-			res := send(t, http1(t), "OPTIONS", url, test.header)
-			res.want(t, test.status, test.want, varyPreflight)
+			res := livecaddy.Send(t, "OPTIONS", url, test.header)
+			res.Want(t, test.status, test.want, varyPreflight)
 			if got := res.Header.Get("X-Method") == "OPTIONS"; got != test.backendAnswers {
 				t.Errorf("the backend answers: %v, want %v", got, test.backendAnswers)
 			}
@@ -606,7 +505,7 @@ func TestForwardPreflight(t *testing.T) {
 
 // report_only changes nothing at all: a preflight goes on, an upstream's headers stay, Vary too.
 func TestReportOnly(t *testing.T) {
-	backend := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "https://upstream.example.com")
 		w.Header().Set("X-Method", r.Method)
 	})
@@ -625,8 +524,8 @@ func TestReportOnly(t *testing.T) {
 					report_only
 				}
 				reverse_proxy `+backend)
-			res := send(t, http1(t), "OPTIONS", url, header)
-			res.want(t, 200, theirs, nil)
+			res := livecaddy.Send(t, "OPTIONS", url, header)
+			res.Want(t, 200, theirs, nil)
 			if res.Header.Get("X-Method") != "OPTIONS" {
 				t.Error("the request did not reach the upstream")
 			}
@@ -642,8 +541,8 @@ func TestReportOnly(t *testing.T) {
 				cors `+app+`
 				respond hello
 			}`)
-		res := send(t, http1(t), "GET", url, fields{"Origin": app})
-		res.want(t, 200, allowApp, varyOrigin)
+		res := livecaddy.Send(t, "GET", url, fields{"Origin": app})
+		res.Want(t, 200, allowApp, varyOrigin)
 		if got := res.Header.Get("X-Cors-Decision"); !strings.HasPrefix(got, "denied;") {
 			t.Errorf("the outer decision is %q", got)
 		}
@@ -673,7 +572,7 @@ func TestDebug(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			url := livecaddy.Site(t, "cors "+app+" {\ndebug\n"+test.options+"\n}\nrespond hello")
-			res := send(t, http1(t), test.method, url, test.header)
+			res := livecaddy.Send(t, test.method, url, test.header)
 			if got := res.Header["X-Cors-Decision"]; len(got) != 1 || got[0] != test.want {
 				t.Errorf("got  %q\nwant %q", got, test.want)
 			}
@@ -683,7 +582,7 @@ func TestDebug(t *testing.T) {
 				t.Errorf("the policy is %v", policy)
 			}
 			if test.options == "report_only" {
-				res.want(t, 200, nil, nil)
+				res.Want(t, 200, nil, nil)
 			}
 		})
 	}
@@ -691,7 +590,7 @@ func TestDebug(t *testing.T) {
 
 // expose_headers * with credentials, where browsers would take "*" for a name, lists the names that the response has.
 func TestExposeEverythingWithCredentials(t *testing.T) {
-	backend := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Total", "17")
 		w.Header().Set("ETag", `"x"`)
 		w.Header().Set("Set-Cookie", "a=b")
@@ -703,7 +602,7 @@ func TestExposeEverythingWithCredentials(t *testing.T) {
 			expose_headers *
 		}
 		reverse_proxy `+backend)
-	res := send(t, http1(t), "GET", url, fields{"Origin": app})
+	res := livecaddy.Send(t, "GET", url, fields{"Origin": app})
 	exposed := strings.Split(res.Header.Get("Access-Control-Expose-Headers"), ", ")
 	for _, name := range []string{"X-Total", "Etag", "Date"} {
 		if !slices.Contains(exposed, name) {
@@ -715,7 +614,7 @@ func TestExposeEverythingWithCredentials(t *testing.T) {
 			t.Errorf("%s is exposed", name)
 		}
 	}
-	if exposed := send(t, http1(t), "GET", url, fields{"Origin": other}).Header["Access-Control-Expose-Headers"]; exposed != nil {
+	if exposed := livecaddy.Send(t, "GET", url, fields{"Origin": other}).Header["Access-Control-Expose-Headers"]; exposed != nil {
 		t.Errorf("exposed to a denied origin: %q", exposed)
 	}
 }
@@ -744,7 +643,7 @@ func TestSeveral(t *testing.T) {
 		{"/two", "https://one.test", nil},
 	} {
 		t.Run(test.path+" "+test.origin, func(t *testing.T) {
-			send(t, http1(t), "GET", url+test.path, fields{"Origin": test.origin}).want(t, 200, test.want, varyOrigin)
+			livecaddy.Send(t, "GET", url+test.path, fields{"Origin": test.origin}).Want(t, 200, test.want, varyOrigin)
 		})
 	}
 }
@@ -756,8 +655,8 @@ func TestHeaderDirective(t *testing.T) {
 		header /immediate Access-Control-Allow-Origin https://header.test
 		header /deferred >Access-Control-Allow-Origin https://header.test
 		respond hello`)
-	send(t, http1(t), "GET", url+"/immediate", fields{"Origin": app}).want(t, 200, allowApp, varyOrigin)
-	send(t, http1(t), "GET", url+"/deferred", fields{"Origin": app}).want(t, 200, []string{"Access-Control-Allow-Origin: https://header.test"}, varyOrigin)
+	livecaddy.Send(t, "GET", url+"/immediate", fields{"Origin": app}).Want(t, 200, allowApp, varyOrigin)
+	livecaddy.Send(t, "GET", url+"/deferred", fields{"Origin": app}).Want(t, 200, []string{"Access-Control-Allow-Origin: https://header.test"}, varyOrigin)
 }
 
 // A header operation may rewrite values in place. What it rewrites is one response's alone.
@@ -776,8 +675,8 @@ func TestHeaderValuesAreNotShared(t *testing.T) {
 		respond hello`)
 	for range 3 {
 		for _, header := range []fields{{"Origin": app}, {"Origin": app, "Access-Control-Request-Method": "PUT"}} {
-			res := send(t, http1(t), "OPTIONS", url, header)
-			for _, line := range append(res.cors(), res.vary()...) {
+			res := livecaddy.Send(t, "OPTIONS", url, header)
+			for _, line := range append(res.CORS(), res.Vary()...) {
 				if strings.Count(line, "!") > 1 {
 					t.Fatalf("%s: rewritten by an earlier response too", line)
 				}
@@ -791,7 +690,7 @@ func TestHeaderValuesAreNotShared(t *testing.T) {
 
 // A 103 passes as the upstream sent it; the final response has the headers.
 func TestEarlyHints(t *testing.T) {
-	backend := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
 		w.WriteHeader(200)
@@ -809,21 +708,21 @@ func TestEarlyHints(t *testing.T) {
 	})
 	req, _ := http.NewRequestWithContext(ctx, "GET", url, nil)
 	req.Header.Set("Origin", app)
-	res, err := http1(t).Do(req)
+	res, err := livecaddy.HTTP1(t).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	if len(hints) != 1 || hints[0].Get("Link") == "" || len((response{&http.Response{Header: http.Header(hints[0])}, ""}).cors()) > 0 || hints[0].Get("Vary") != "" {
+	if len(hints) != 1 || hints[0].Get("Link") == "" || len((livecaddy.Response{Response: &http.Response{Header: http.Header(hints[0])}}).CORS()) > 0 || hints[0].Get("Vary") != "" {
 		t.Errorf("the hints are %v", hints)
 	}
-	(response{res, ""}).want(t, 200, allowApp, varyOrigin)
+	(livecaddy.Response{Response: res}).Want(t, 200, allowApp, varyOrigin)
 }
 
 // The first event of a stream arrives, with the headers, while the upstream still holds the second one back.
 func TestServerSentEvents(t *testing.T) {
 	release := make(chan struct{})
-	backend := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		io.WriteString(w, "data: 1\n\n")
 		http.NewResponseController(w).Flush()
@@ -833,12 +732,12 @@ func TestServerSentEvents(t *testing.T) {
 	url := livecaddy.Site(t, "cors "+app+"\nreverse_proxy "+backend)
 	req, _ := http.NewRequest("GET", url, nil)
 	req.Header.Set("Origin", app)
-	res, err := http1(t).Do(req)
+	res, err := livecaddy.HTTP1(t).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	(response{res, ""}).want(t, 200, allowApp, varyOrigin)
+	(livecaddy.Response{Response: res}).Want(t, 200, allowApp, varyOrigin)
 	body := bufio.NewReader(res.Body)
 	if line, err := body.ReadString('\n'); line != "data: 1\n" {
 		t.Fatalf("the first event is %q, %v", line, err)
@@ -871,7 +770,7 @@ func upgrade(t *testing.T, url, origin string) *http.Response {
 
 // A WebSocket passes through as it is, unless enforce refuses its origin.
 func TestWebSocket(t *testing.T) {
-	backend := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -902,10 +801,10 @@ func TestWebSocket(t *testing.T) {
 				t.Fatalf("status %d, want %d", res.StatusCode, test.status)
 			}
 			if test.status != 101 {
-				(response{res, ""}).want(t, 403, nil, varyOrigin)
+				(livecaddy.Response{Response: res}).Want(t, 403, nil, varyOrigin)
 				return
 			}
-			(response{res, ""}).want(t, 101, nil, nil)
+			(livecaddy.Response{Response: res}).Want(t, 101, nil, nil)
 			if body, _ := io.ReadAll(res.Body); string(body) != "pong to ping" {
 				t.Errorf("the socket says %q", body)
 			}
@@ -915,7 +814,7 @@ func TestWebSocket(t *testing.T) {
 
 // The same requests on every version of HTTP, over TLS with the certificates of Caddy's own authority.
 func TestProtocols(t *testing.T) {
-	backend := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		io.WriteString(w, "upstream")
 	})
@@ -940,7 +839,7 @@ func TestProtocols(t *testing.T) {
 		handle {
 			reverse_proxy %s
 		}
-	}`, url, app, upstreamThatIsDown(t), backend))
+	}`, url, app, livecaddy.UpstreamDown(t), backend))
 
 	credentials := append([]string{"Access-Control-Allow-Credentials: true"}, allowApp...)
 	trusted := server.TLS()
@@ -972,8 +871,8 @@ func TestProtocols(t *testing.T) {
 			{"OPTIONS", "/", fields{"Origin": other, "Access-Control-Request-Method": "PUT"}, 403, nil, varyPreflight},
 		} {
 			t.Run(proto+" "+test.method+test.path, func(t *testing.T) {
-				res := send(t, client(transport), test.method, url+test.path, test.header)
-				res.want(t, test.status, test.want, test.vary)
+				res := livecaddy.SendBy(t, livecaddy.Client(transport), test.method, url+test.path, test.header)
+				res.Want(t, test.status, test.want, test.vary)
 				if res.Proto != proto {
 					t.Errorf("over %s", res.Proto)
 				}
@@ -992,5 +891,5 @@ func TestRefusedReload(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `did you mean "https://other.example.com"?`) {
 		t.Errorf("the reload says: %v", err)
 	}
-	send(t, http1(t), "GET", url, fields{"Origin": app}).want(t, 200, allowApp, varyOrigin)
+	livecaddy.Send(t, "GET", url, fields{"Origin": app}).Want(t, 200, allowApp, varyOrigin)
 }

@@ -1,11 +1,9 @@
 package caddycors_test
 
 import (
-	"bufio"
 	"fmt"
 	"maps"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,12 +14,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/dunglas/httpsfv"
 
-	caddycors "github.com/caddy-cors/caddy-cors"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
@@ -288,7 +284,7 @@ func (a attack) allocates(t *testing.T, n int) (bytes, times int) {
 	serve := a.serve(t, n)
 	bytes, times = math.MaxInt, math.MaxInt
 	for range 10 {
-		caddycors.ForgetDenials()
+		livecaddy.ForgetDenials(t)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		serve()
@@ -304,7 +300,7 @@ func (a attack) allocates(t *testing.T, n int) (bytes, times int) {
 func TestHostileExchanges(t *testing.T) {
 	n := hostileSizes[2]
 	rows := attacks()
-	backend := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		i, _ := strconv.Atoi(strings.Trim(r.URL.Path, "/"))
 		if a := rows[i]; a.backend != nil {
 			maps.Copy(w.Header(), a.backend(n))
@@ -316,14 +312,14 @@ func TestHostileExchanges(t *testing.T) {
 	for i, a := range rows {
 		fmt.Fprintf(site, "handle /%d {\n%s\nreverse_proxy %s\n}\n", i, a.directiveWith(t), backend)
 	}
-	caddycors.ForgetDenials()
+	livecaddy.ForgetDenials(t)
 	server := livecaddy.Start(t, site.String()+"}\n", "servers {\nmax_header_size 1MB\n}")
 
 	for i, a := range rows {
 		t.Run(a.name, func(t *testing.T) {
 			header := a.header(n)
 			method, status := a.method(header)
-			res := sendAsItIs(t, address, method, fmt.Sprintf("/%d", i), header)
+			res := livecaddy.SendRaw(t, address, method, fmt.Sprintf("/%d", i), header)
 			if res.StatusCode != status {
 				t.Fatalf("status %s, want %d", res.Status, status)
 			}
@@ -362,34 +358,4 @@ func TestHostileExchanges(t *testing.T) {
 	if denied == 0 || denied > len(rows) {
 		t.Errorf("%d lines of denials, for %d requests", denied, len(rows))
 	}
-}
-
-// sendAsItIs sends a request whatever its fields hold, and reads the head of the response.
-func sendAsItIs(t *testing.T, address, method, path string, header http.Header) *http.Response {
-	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	request := bufio.NewWriter(conn)
-	fmt.Fprintf(request, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n", method, path, address)
-	for name, values := range header {
-		for _, value := range values {
-			fmt.Fprintf(request, "%s: %s\r\n", name, value)
-		}
-	}
-	fmt.Fprint(request, "\r\n")
-	if err := request.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	return res
 }

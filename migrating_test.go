@@ -109,25 +109,25 @@ func TestMigrated(t *testing.T) {
 			for _, origin := range test.allowed {
 				actual := append([]string{"Access-Control-Allow-Origin: " + origin}, test.actual...)
 				whole := append(slices.Clone(actual), test.preflight...)
-				n.send(t, "OPTIONS", apiSite, preflight(origin, "PUT")).want(t, 204, whole, varyPreflight)
+				n.send(t, "OPTIONS", apiSite, preflight(origin, "PUT")).Want(t, 204, whole, varyPreflight)
 				noAge := slices.DeleteFunc(whole, func(line string) bool { return strings.HasPrefix(line, "Access-Control-Max-Age") })
-				n.send(t, "OPTIONS", apiSite, preflight(origin, "LINK")).want(t, 204, noAge, varyPreflight)
+				n.send(t, "OPTIONS", apiSite, preflight(origin, "LINK")).Want(t, 204, noAge, varyPreflight)
 				for path, status := range map[string]int{"/": 200, "/moved": 302, "/fails": 500, "/gone": 502} {
-					n.send(t, "GET", apiSite+path, fields{"Origin": origin}).want(t, status, actual, varyOrigin)
+					n.send(t, "GET", apiSite+path, fields{"Origin": origin}).Want(t, status, actual, varyOrigin)
 				}
-				n.send(t, "GET", apiSite+"/own", fields{"Origin": origin}).want(t, 200, actual, []string{"Origin", "Accept"})
+				n.send(t, "GET", apiSite+"/own", fields{"Origin": origin}).Want(t, 200, actual, []string{"Origin", "Accept"})
 			}
 			for _, origin := range test.denied {
-				n.send(t, "OPTIONS", apiSite, preflight(origin, "PUT")).want(t, 403, nil, varyPreflight)
-				n.send(t, "GET", apiSite, fields{"Origin": origin}).want(t, 200, nil, varyOrigin)
-				n.send(t, "GET", apiSite+"/own", fields{"Origin": origin}).want(t, 200, nil, []string{"Origin", "Accept"})
+				n.send(t, "OPTIONS", apiSite, preflight(origin, "PUT")).Want(t, 403, nil, varyPreflight)
+				n.send(t, "GET", apiSite, fields{"Origin": origin}).Want(t, 200, nil, varyOrigin)
+				n.send(t, "GET", apiSite+"/own", fields{"Origin": origin}).Want(t, 200, nil, []string{"Origin", "Accept"})
 			}
-			n.send(t, "GET", apiSite, nil).want(t, 200, nil, varyOrigin)
+			n.send(t, "GET", apiSite, nil).Want(t, 200, nil, varyOrigin)
 
 			if asked := n.programAsked(); slices.Contains(asked, "OPTIONS /") {
 				t.Error("a preflight has reached the backend")
 			}
-			n.send(t, "OPTIONS", apiSite, fields{"Origin": test.denied[0]}).want(t, 405, nil, varyOrigin)
+			n.send(t, "OPTIONS", apiSite, fields{"Origin": test.denied[0]}).Want(t, 405, nil, varyOrigin)
 		})
 	}
 }
@@ -150,7 +150,7 @@ func TestMigratedForEveryone(t *testing.T) {
 		t.Run(test.heading, func(t *testing.T) {
 			n := migration(t, test.heading).run(t, test.number, taught)
 			n.calls(t, test.calls...)
-			n.send(t, "GET", apiSite+"/own", nil).want(t, 200, []string{"Access-Control-Allow-Origin: *"}, []string{"Accept"})
+			n.send(t, "GET", apiSite+"/own", nil).Want(t, 200, []string{"Access-Control-Allow-Origin: *"}, []string{"Accept"})
 		})
 	}
 }
@@ -167,7 +167,7 @@ func TestMigratingStepByStep(t *testing.T) {
 	t.Run("only reporting", func(t *testing.T) {
 		n := way.run(t, 1, own)
 		n.calls(t, call{"a call that the policy allows", put, allowed}, call{"one that it does not", del, allowed}, call{"another origin's", fromOther, allowed})
-		n.send(t, "GET", apiSite, fields{"Origin": other}).want(t, 200, []string{
+		n.send(t, "GET", apiSite, fields{"Origin": other}).Want(t, 200, []string{
 			"Access-Control-Allow-Origin: *", "Access-Control-Allow-Methods: PUT, DELETE", "Access-Control-Allow-Headers: content-type",
 		}, nil)
 		if asked := n.programAsked(); !slices.Contains(asked, "OPTIONS /") {
@@ -177,7 +177,7 @@ func TestMigratingStepByStep(t *testing.T) {
 	t.Run("switched", func(t *testing.T) {
 		n := way.run(t, 1, own, "\t\treport_only\n", "")
 		n.calls(t, call{"a call that the policy allows", put, allowed}, call{"one that it does not", del, "method-not-allowed"}, call{"another origin's", fromOther, "missing-allow-origin"})
-		n.send(t, "GET", apiSite, fields{"Origin": app}).want(t, 200, allowApp, varyOrigin)
+		n.send(t, "GET", apiSite, fields{"Origin": app}).Want(t, 200, allowApp, varyOrigin)
 		if asked := n.programAsked(); slices.Contains(asked, "OPTIONS /") {
 			t.Errorf("the backend was asked for %q", asked)
 		}
@@ -240,10 +240,10 @@ func TestHeaderLines(t *testing.T) {
 				n.calls(t, call{c.name, c.request, c.want[i]})
 			}
 			res := n.send(t, "GET", apiSite+"/handled", fields{"Origin": app})
-			if ran := strings.Contains(res.body, "own handle"); ran != (candidate.name != "the snippet") {
+			if ran := strings.Contains(res.Text, "own handle"); ran != (candidate.name != "the snippet") {
 				t.Errorf("the site's own handle runs: %v", ran)
 			}
-			if varies := slices.Contains(res.vary(), "Origin"); varies != ours {
+			if varies := slices.Contains(res.Vary(), "Origin"); varies != ours {
 				t.Errorf("Vary has Origin: %v", varies)
 			}
 			plain := n.send(t, "OPTIONS", apiSite+"/orders", nil).StatusCode

@@ -13,117 +13,19 @@ import (
 	"strings"
 	"testing"
 
-	caddycors "github.com/caddy-cors/caddy-cors"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
-// observed is a Caddy with one site and the admin API, and with no denials yet.
-type observed struct {
-	*livecaddy.Server
-	t        testing.TB
-	url, api string
-}
-
-func observe(t testing.TB, directives string, globalOptions ...string) *observed {
-	t.Helper()
-	caddycors.ForgetDenials()
-	o := &observed{t: t}
-	o.listen()
-	o.Server = livecaddy.Start(t, o.site(directives), o.options(globalOptions)...)
-	return o
-}
-
-// listen chooses the addresses for the next configuration.
-func (o *observed) listen() {
-	o.url, o.api = "http://127.0.0.1:"+livecaddy.FreePort(o.t), "127.0.0.1:"+livecaddy.FreePort(o.t)
-}
-
-func (o *observed) site(directives string) string { return o.url + " {\n" + directives + "\n}\n" }
-
-func (o *observed) options(more []string) []string {
-	return append([]string{"admin " + o.api}, more...)
-}
-
-// reload gives the site other directives. It has other addresses then, because a connection to one that is listened on
-// before and after could still end up at the server that stops.
-func (o *observed) reload(directives string, globalOptions ...string) {
-	o.t.Helper()
-	o.listen()
-	o.Reload(o.site(directives), o.options(globalOptions)...)
-}
-
-// A denial is an entry of the list, with all fields of its JSON.
-type denial map[string]any
-
-// denials asks the admin API for the list.
-func (o *observed) denials() (list []denial, others int) {
-	o.t.Helper()
-	res := send(o.t, http1(o.t), "GET", "http://"+o.api+"/cors/denials", nil)
-	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "application/json" {
-		o.t.Fatalf("%s, %s: %s", res.Status, res.Header.Get("Content-Type"), res.body)
-	}
-	var report struct {
-		Denials []denial
-		Others  int
-	}
-	if err := json.Unmarshal([]byte(res.body), &report); err != nil {
-		o.t.Fatal(err)
-	}
-	if report.Denials == nil {
-		o.t.Fatalf("no list: %s", res.body)
-	}
-	return report.Denials, report.Others
-}
-
-// logged returns the lines that the handlers have logged about denials, without their time and level.
-func (o *observed) logged() []denial {
-	o.t.Helper()
-	var lines []denial
-	for text := range strings.Lines(o.Log()) {
-		var line denial
-		if err := json.Unmarshal([]byte(text), &line); err != nil {
-			o.t.Fatalf("%v: %s", err, text)
-		}
-		if line["logger"] != "http.handlers.cors" || line["msg"] != "request denied" {
-			continue
-		}
-		if line["level"] != "warn" {
-			o.t.Errorf("level %s", line["level"])
-		}
-		for _, field := range []string{"level", "ts", "logger", "msg"} {
-			delete(line, field)
-		}
-		lines = append(lines, line)
-	}
-	return lines
-}
-
-// series returns the samples of the metrics, those of cors, by their labels.
-func (o *observed) series() map[string]float64 {
-	o.t.Helper()
-	res := send(o.t, http1(o.t), "GET", "http://"+o.api+"/metrics", nil)
-	samples := map[string]float64{}
-	for line := range strings.Lines(res.body) {
-		if rest, ok := strings.CutPrefix(line, "caddy_http_cors_"); ok {
-			labels, value, _ := strings.Cut(strings.TrimSpace(rest), " ")
-			n, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				o.t.Fatal(err)
-			}
-			samples[labels] = n
-		}
-	}
-	return samples
-}
+type denial = livecaddy.Denial
 
 func TestDenialIsLoggedAndListed(t *testing.T) {
-	o := observe(t, `
+	o := livecaddy.Observe(t, `
 		cors `+app+` {
 			allow_methods PUT
 			policy partner https://partner.example.com
 		}
 		respond hello`)
-	host := strings.TrimPrefix(o.url, "http://")
+	host := strings.TrimPrefix(o.URL, "http://")
 	ask := func(origin, method, headers string) fields {
 		return fields{"Origin": origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
 	}
@@ -146,18 +48,18 @@ func TestDenialIsLoggedAndListed(t *testing.T) {
 			denial{"reason": "origin-not-allowed", "origin": other, "kind": "actual", "method": "GET", "path": "/%0a%1b%c3%a9%22", "fix": "allow_origins " + other}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			caddycors.ForgetDenials()
-			before := len(o.logged())
+			livecaddy.ForgetDenials(t)
+			before := len(o.Logged())
 			for range 3 {
-				send(t, http1(t), test.method, o.url+test.path, test.header)
+				livecaddy.Send(t, test.method, o.URL+test.path, test.header)
 			}
 			want := denial{"host": host, "policy": "default", "report_only": false, "count": 1.0}
 			maps.Copy(want, test.want)
-			if got := o.logged()[before:]; len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(want) {
+			if got := o.Logged()[before:]; len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(want) {
 				t.Errorf("logged\n\t%v, want\n\t%v", got, want)
 			}
 			want["count"] = 3.0
-			list, others := o.denials()
+			list, others := o.Denials()
 			if len(list) != 1 || others != 0 {
 				t.Fatalf("listed: %v and %d others", list, others)
 			}
@@ -178,36 +80,36 @@ func TestDenialIsLoggedAndListed(t *testing.T) {
 
 // What is not denied is neither logged nor listed.
 func TestOnlyDenialsAreLogged(t *testing.T) {
-	o := observe(t, "cors "+app+"\nrespond hello")
+	o := livecaddy.Observe(t, "cors "+app+"\nrespond hello")
 	for _, header := range []fields{
 		nil,
 		{"Origin": app},
-		{"Origin": o.url, "Sec-Fetch-Site": "same-origin"},
+		{"Origin": o.URL, "Sec-Fetch-Site": "same-origin"},
 	} {
-		send(t, http1(t), "GET", o.url, header)
+		livecaddy.Send(t, "GET", o.URL, header)
 	}
-	send(t, http1(t), "OPTIONS", o.url, fields{"Origin": app, "Access-Control-Request-Method": "GET"})
-	if list, _ := o.denials(); len(list)+len(o.logged()) != 0 {
-		t.Errorf("listed: %v; logged: %v", list, o.logged())
+	livecaddy.Send(t, "OPTIONS", o.URL, fields{"Origin": app, "Access-Control-Request-Method": "GET"})
+	if list, _ := o.Denials(); len(list)+len(o.Logged()) != 0 {
+		t.Errorf("listed: %v; logged: %v", list, o.Logged())
 	}
 }
 
 // report_only logs and lists what it would have denied, and says so.
 func TestReportOnlyIsLogged(t *testing.T) {
-	o := observe(t, "cors "+app+" {\nreport_only\n}\nrespond hello")
-	res := send(t, http1(t), "GET", o.url, fields{"Origin": other})
-	res.want(t, 200, nil, nil)
-	list, _ := o.denials()
-	if lines := o.logged(); len(list) != 1 || list[0]["report_only"] != true || len(lines) != 1 || lines[0]["report_only"] != true {
+	o := livecaddy.Observe(t, "cors "+app+" {\nreport_only\n}\nrespond hello")
+	res := livecaddy.Send(t, "GET", o.URL, fields{"Origin": other})
+	res.Want(t, 200, nil, nil)
+	list, _ := o.Denials()
+	if lines := o.Logged(); len(list) != 1 || list[0]["report_only"] != true || len(lines) != 1 || lines[0]["report_only"] != true {
 		t.Errorf("listed: %v; logged: %v", list, lines)
 	}
 }
 
 // The path is the one that was asked for, not what it was rewritten to.
 func TestDenialHasOriginalPath(t *testing.T) {
-	o := observe(t, "handle_path /api/* {\nroute {\nrewrite /elsewhere\ncors "+app+"\nrespond hello\n}\n}")
-	send(t, http1(t), "GET", o.url+"/api/orders?x=y", fields{"Origin": other})
-	if list, _ := o.denials(); len(list) != 1 || list[0]["path"] != "/api/orders" {
+	o := livecaddy.Observe(t, "handle_path /api/* {\nroute {\nrewrite /elsewhere\ncors "+app+"\nrespond hello\n}\n}")
+	livecaddy.Send(t, "GET", o.URL+"/api/orders?x=y", fields{"Origin": other})
+	if list, _ := o.Denials(); len(list) != 1 || list[0]["path"] != "/api/orders" {
 		t.Errorf("listed: %v", list)
 	}
 }
@@ -232,13 +134,13 @@ func TestFixesFix(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			site := "cors " + app + " {\n" + test.block + "\ndebug\n%s\n}\nrespond hello"
-			o := observe(t, fmt.Sprintf(site, ""))
-			if res := send(t, http1(t), test.method, o.url, test.header); !strings.HasPrefix(res.Header.Get("X-Cors-Decision"), "denied") {
+			o := livecaddy.Observe(t, fmt.Sprintf(site, ""))
+			if res := livecaddy.Send(t, test.method, o.URL, test.header); !strings.HasPrefix(res.Header.Get("X-Cors-Decision"), "denied") {
 				t.Fatalf("decided: %s", res.Header.Get("X-Cors-Decision"))
 			}
-			list, _ := o.denials()
-			o.reload(fmt.Sprintf(site, list[0]["fix"]))
-			if res := send(t, http1(t), test.method, o.url, test.header); !strings.HasPrefix(res.Header.Get("X-Cors-Decision"), "allowed") {
+			list, _ := o.Denials()
+			o.Reload(fmt.Sprintf(site, list[0]["fix"]))
+			if res := livecaddy.Send(t, test.method, o.URL, test.header); !strings.HasPrefix(res.Header.Get("X-Cors-Decision"), "allowed") {
 				t.Errorf("with %q: %s", list[0]["fix"], res.Header.Get("X-Cors-Decision"))
 			}
 		})
@@ -262,12 +164,12 @@ func TestHostileValuesInLog(t *testing.T) {
 	for _, encoding := range []string{"console", "json"} {
 		logs = append(logs, fmt.Sprintf("log %s {\noutput file %s\nformat %[1]s\ninclude http.handlers.cors\n}", encoding, filepath.Join(dir, encoding)))
 	}
-	o := observe(t, "cors "+app+" {\nallow_methods *\n}\nrespond hello", logs...)
+	o := livecaddy.Observe(t, "cors "+app+" {\nallow_methods *\n}\nrespond hello", logs...)
 	requests := 0
 	for _, value := range hostile {
-		send(t, http1(t), "GET", o.url+"/"+strings.Repeat("a", 5000), fields{"Origin": value})
-		send(t, http1(t), "OPTIONS", o.url, fields{"Origin": app, "Access-Control-Request-Method": value})
-		send(t, http1(t), "OPTIONS", o.url, fields{"Origin": app, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": value})
+		livecaddy.Send(t, "GET", o.URL+"/"+strings.Repeat("a", 5000), fields{"Origin": value})
+		livecaddy.Send(t, "OPTIONS", o.URL, fields{"Origin": app, "Access-Control-Request-Method": value})
+		livecaddy.Send(t, "OPTIONS", o.URL, fields{"Origin": app, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": value})
 		requests += 3
 	}
 	for _, encoding := range []string{"console", "json"} {
@@ -294,8 +196,8 @@ func TestHostileValuesInLog(t *testing.T) {
 			t.Errorf("%s: %d lines for %d requests", encoding, lines, requests)
 		}
 	}
-	res := send(t, http1(t), "GET", "http://"+o.api+"/cors/denials", nil)
-	if other := unprintable.FindString(strings.NewReplacer("\n", "", "\t", "").Replace(res.body)); other != "" {
+	res := livecaddy.Send(t, "GET", o.DenialsURL(), nil)
+	if other := unprintable.FindString(strings.NewReplacer("\n", "", "\t", "").Replace(res.Text)); other != "" {
 		t.Errorf("%q in the list", other)
 	}
 }
@@ -326,8 +228,8 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 		respond hello`
-	o := observe(t, directives, "metrics")
-	start := o.series()
+	o := livecaddy.Observe(t, directives, "metrics")
+	start := o.Series()
 	preflight := func(origin, method string) fields {
 		return fields{"Origin": origin, "Access-Control-Request-Method": method}
 	}
@@ -340,7 +242,7 @@ func TestMetrics(t *testing.T) {
 		{"GET", "/two", fields{"Origin": "https://two.example.com"}},
 		{"GET", "/", fields{"Origin": "https://partner.example.com"}},
 		{"GET", "/", nil},
-		{"GET", "/", fields{"Origin": o.url, "Sec-Fetch-Site": "same-origin"}},
+		{"GET", "/", fields{"Origin": o.URL, "Sec-Fetch-Site": "same-origin"}},
 		{"GET", "/", fields{"Origin": other}},
 		{"GET", "/", fields{"Origin": "null"}},
 		{"GET", "/", fields{"Origin": "x\"\xff"}},
@@ -350,9 +252,9 @@ func TestMetrics(t *testing.T) {
 		{"OPTIONS", "/", preflight("https://partner.example.com", "BREW")},
 		{"OPTIONS", "/", preflight(other, "PUT")},
 	} {
-		send(t, http1(t), request.method, o.url+request.path, request.header)
+		livecaddy.Send(t, request.method, o.URL+request.path, request.header)
 	}
-	after := o.series()
+	after := o.Series()
 	want := map[string]float64{}
 	for _, sample := range []string{
 		"actual allowed default  3", "actual allowed metrics-partner  1", "actual no-origin default  1", "actual same-origin default  1",
@@ -381,25 +283,25 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("%d series of a policy that is not the last, want 5", named)
 	}
 
-	o.reload(directives, "metrics")
-	if got := increases(after, o.series()); len(got) != 0 {
+	o.Reload(directives, "metrics")
+	if got := increases(after, o.Series()); len(got) != 0 {
 		t.Errorf("a reload has changed %v", got)
 	}
-	send(t, http1(t), "GET", o.url, fields{"Origin": app})
-	if got := increases(after, o.series()); len(got) != 1 {
+	livecaddy.Send(t, "GET", o.URL, fields{"Origin": app})
+	if got := increases(after, o.Series()); len(got) != 1 {
 		t.Errorf("a request after a reload has changed %v", got)
 	}
 
-	o.reload(directives)
-	send(t, http1(t), "GET", o.url, fields{"Origin": app})
-	if got := o.series(); len(got) != 0 {
+	o.Reload(directives)
+	livecaddy.Send(t, "GET", o.URL, fields{"Origin": app})
+	if got := o.Series(); len(got) != 0 {
 		t.Errorf("without metrics there are %v", got)
 	}
 }
 
 // A request whose error route has a cors too is counted once, by the first decision.
 func TestErrorRouteCountsOnce(t *testing.T) {
-	o := observe(t, `
+	o := livecaddy.Observe(t, `
 		cors `+app+` {
 			enforce
 		}
@@ -408,15 +310,15 @@ func TestErrorRouteCountsOnce(t *testing.T) {
 			cors *
 			respond "{http.vars.cors.outcome}|{http.vars.cors.reason}"
 		}`, "metrics")
-	before := o.series()
-	res := send(t, http1(t), "GET", o.url, fields{"Origin": other})
-	if res.body != "allowed|" { // by the error route, which has the last word
-		t.Errorf("the page says %q", res.body)
+	before := o.Series()
+	res := livecaddy.Send(t, "GET", o.URL, fields{"Origin": other})
+	if res.Text != "allowed|" { // by the error route, which has the last word
+		t.Errorf("the page says %q", res.Text)
 	}
-	if got, want := increases(before, o.series()), `map[requests_total{kind="actual",outcome="denied",policy="default",reason="origin-not-allowed"}:1]`; fmt.Sprint(got) != want {
+	if got, want := increases(before, o.Series()), `map[requests_total{kind="actual",outcome="denied",policy="default",reason="origin-not-allowed"}:1]`; fmt.Sprint(got) != want {
 		t.Errorf("the series rose by %v, want %v", got, want)
 	}
-	if list, _ := o.denials(); len(list) != 1 || list[0]["count"] != 1.0 {
+	if list, _ := o.Denials(); len(list) != 1 || list[0]["count"] != 1.0 {
 		t.Errorf("listed: %v", list)
 	}
 }
@@ -424,7 +326,7 @@ func TestErrorRouteCountsOnce(t *testing.T) {
 // The placeholders are there for the handlers behind, for error pages and for the access log, whoever answers.
 func TestPlaceholders(t *testing.T) {
 	const shown = `"{http.vars.cors.outcome}|{http.vars.cors.reason}|{http.vars.cors.policy}"`
-	o := observe(t, `
+	o := livecaddy.Observe(t, `
 		log
 		log_append outcome {http.vars.cors.outcome}
 		log_append reason {http.vars.cors.reason}
@@ -445,15 +347,15 @@ func TestPlaceholders(t *testing.T) {
 		{"allowed", "GET", fields{"Origin": app}, "allowed||default", "allowed||default"},
 		{"another policy", "GET", fields{"Origin": "https://partner.example.com"}, "allowed||placeholder-partner", "allowed||placeholder-partner"},
 		{"no origin", "GET", nil, "no-origin||default", "no-origin||default"},
-		{"same origin", "GET", fields{"Origin": o.url, "Sec-Fetch-Site": "same-origin"}, "same-origin||default", "same-origin||default"},
+		{"same origin", "GET", fields{"Origin": o.URL, "Sec-Fetch-Site": "same-origin"}, "same-origin||default", "same-origin||default"},
 		{"denied, in an error page", "GET", fields{"Origin": other}, "denied|origin-not-allowed|default", "denied|origin-not-allowed|default"},
 		{"a preflight", "OPTIONS", fields{"Origin": app, "Access-Control-Request-Method": "PUT"}, "denied|method-not-allowed|default", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := len(o.Log())
-			res := send(t, http1(t), test.method, o.url, test.header)
-			if res.body != test.body {
-				t.Errorf("behind cors: %q, want %q", res.body, test.body)
+			res := livecaddy.Send(t, test.method, o.URL, test.header)
+			if res.Text != test.body {
+				t.Errorf("behind cors: %q, want %q", res.Text, test.body)
 			}
 			logged := ""
 			lines := bufio.NewScanner(strings.NewReader(o.Log()[before:]))

@@ -65,16 +65,16 @@ func TestPolicies(t *testing.T) {
 				header["Access-Control-Request-Method"] = test.preflight
 				header["Access-Control-Request-Headers"] = test.headers
 			}
-			res := send(t, http1(t), method, url, header)
-			res.want(t, status, append([]string{"Access-Control-Allow-Origin: " + test.origin}, test.want...), vary)
+			res := livecaddy.Send(t, method, url, header)
+			res.Want(t, status, append([]string{"Access-Control-Allow-Origin: " + test.origin}, test.want...), vary)
 			if got := res.Header.Get("X-Cors-Decision"); !strings.HasSuffix(got, `policy="`+test.policy+`"`) {
 				t.Errorf("decided by %s, want %s", got, test.policy)
 			}
 		})
 	}
 	t.Run("nobody's origin", func(t *testing.T) {
-		res := send(t, http1(t), "GET", url, fields{"Origin": "https://evil.com"})
-		res.want(t, 200, nil, varyOrigin)
+		res := livecaddy.Send(t, "GET", url, fields{"Origin": "https://evil.com"})
+		res.Want(t, 200, nil, varyOrigin)
 		if got, want := res.Header.Get("X-Cors-Decision"), `denied; reason=origin-not-allowed; detail="https://evil.com"; policy="default"`; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
@@ -85,20 +85,20 @@ func TestPolicies(t *testing.T) {
 func TestPoliciesAlone(t *testing.T) {
 	t.Run("blocks alone", func(t *testing.T) {
 		url := livecaddy.Site(t, "cors {\npolicy "+app+"\nenforce\n}\nrespond hello")
-		send(t, http1(t), "GET", url, fields{"Origin": app}).want(t, 200, allowApp, varyOrigin)
-		send(t, http1(t), "GET", url, fields{"Origin": other}).want(t, 403, nil, varyOrigin)
+		livecaddy.Send(t, "GET", url, fields{"Origin": app}).Want(t, 200, allowApp, varyOrigin)
+		livecaddy.Send(t, "GET", url, fields{"Origin": other}).Want(t, 403, nil, varyOrigin)
 	})
 	t.Run("one block for everyone is public", func(t *testing.T) {
 		url := livecaddy.Site(t, "cors {\npolicy *\n}\nrespond hello")
-		send(t, http1(t), "GET", url, nil).want(t, 200, []string{"Access-Control-Allow-Origin: *"}, nil)
+		livecaddy.Send(t, "GET", url, nil).Want(t, 200, []string{"Access-Control-Allow-Origin: *"}, nil)
 	})
 	t.Run("everyone behind a block is not", func(t *testing.T) {
 		url := livecaddy.Site(t, "cors * {\npolicy "+app+" {\nallow_credentials\n}\n}\nrespond hello")
-		send(t, http1(t), "GET", url, nil).want(t, 200, nil, varyOrigin)
-		send(t, http1(t), "GET", url, fields{"Origin": other}).want(t, 200, []string{"Access-Control-Allow-Origin: " + other}, varyOrigin)
-		send(t, http1(t), "GET", url, fields{"Origin": "null"}).want(t, 200, []string{"Access-Control-Allow-Origin: null"}, varyOrigin)
-		send(t, http1(t), "GET", url, fields{"Origin": "x y"}).want(t, 200, nil, varyOrigin)
-		send(t, http1(t), "GET", url, fields{"Origin": app}).want(t, 200, append([]string{"Access-Control-Allow-Credentials: true"}, allowApp...), varyOrigin)
+		livecaddy.Send(t, "GET", url, nil).Want(t, 200, nil, varyOrigin)
+		livecaddy.Send(t, "GET", url, fields{"Origin": other}).Want(t, 200, []string{"Access-Control-Allow-Origin: " + other}, varyOrigin)
+		livecaddy.Send(t, "GET", url, fields{"Origin": "null"}).Want(t, 200, []string{"Access-Control-Allow-Origin: null"}, varyOrigin)
+		livecaddy.Send(t, "GET", url, fields{"Origin": "x y"}).Want(t, 200, nil, varyOrigin)
+		livecaddy.Send(t, "GET", url, fields{"Origin": app}).Want(t, 200, append([]string{"Access-Control-Allow-Credentials: true"}, allowApp...), varyOrigin)
 	})
 }
 
@@ -215,7 +215,7 @@ func TestThirdPartySource(t *testing.T) {
 			if allowed {
 				want = []string{"Access-Control-Allow-Origin: " + origin, "Access-Control-Allow-Credentials: true"}
 			}
-			send(t, http1(t), "GET", url, fields{"Origin": origin}).want(t, 200, want, varyOrigin)
+			livecaddy.Send(t, "GET", url, fields{"Origin": origin}).Want(t, 200, want, varyOrigin)
 		})
 	}
 }

@@ -21,7 +21,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	caddycors "github.com/caddy-cors/caddy-cors"
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
@@ -130,7 +129,7 @@ func (r *recipe) run(t *testing.T, number int, program http.HandlerFunc, replace
 	if program == nil {
 		ran.Store(true)
 	} else {
-		caddyfile = strings.ReplaceAll(caddyfile, "localhost:9000", upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		caddyfile = strings.ReplaceAll(caddyfile, "localhost:9000", livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 			n.mu.Lock()
 			n.asked = append(n.asked, r.Method+" "+r.URL.Path)
 			n.mu.Unlock()
@@ -208,9 +207,9 @@ func (n *internet) programSaw(t *testing.T, want ...string) {
 }
 
 // send sends one request as it is, and follows no redirect.
-func (n *internet) send(t *testing.T, method, url string, header fields) response {
+func (n *internet) send(t *testing.T, method, url string, header fields) livecaddy.Response {
 	t.Helper()
-	return send(t, client(n), method, url, header)
+	return livecaddy.SendBy(t, livecaddy.Client(n), method, url, header)
 }
 
 // fetch makes a script's request in a browser that remembers nothing. If the request has no origin, it is the app's; its URL
@@ -358,7 +357,7 @@ func testPublicAPI(t *testing.T, r *recipe) {
 		t.Error("the script can read X-Other")
 	}
 	for _, header := range []fields{{"Origin": other}, {}} {
-		n.send(t, "GET", api, header).want(t, 200, []string{"Access-Control-Allow-Origin: *", "Access-Control-Expose-Headers: Link, X-RateLimit-Remaining"}, nil)
+		n.send(t, "GET", api, header).Want(t, 200, []string{"Access-Control-Allow-Origin: *", "Access-Control-Expose-Headers: Link, X-RateLimit-Remaining"}, nil)
 	}
 	r.refused(t, 1, "any_origin_with_credentials", "allow_headers Authorization", "allow_credentials")
 
@@ -376,7 +375,7 @@ func testSinglePageApp(t *testing.T, r *recipe) {
 		call{"another page", fetch.Request{Origin: other, Credentials: true}, "missing-allow-origin"},
 		call{"a token", fetch.Request{Header: sendsToken}, "header-not-allowed"},
 	)
-	n.send(t, "GET", api, fields{"Origin": app, "Cookie": "session=x"}).want(t, 200, allowAppCookies, varyOrigin)
+	n.send(t, "GET", api, fields{"Origin": app, "Cookie": "session=x"}).Want(t, 200, allowAppCookies, varyOrigin)
 	n.programAsked()
 
 	// A form needs no preflight: the program sees it, and the script does not see the answer.
@@ -385,7 +384,7 @@ func testSinglePageApp(t *testing.T, r *recipe) {
 	n.programSaw(t, "POST /")
 	n = r.run(t, 1, says(nil), "allow_credentials", "allow_credentials\nenforce")
 	n.calls(t, call{"a form of another page, with enforce", form, "missing-allow-origin"})
-	n.send(t, "POST", api, fields{"Origin": other}).want(t, 403, nil, varyOrigin)
+	n.send(t, "POST", api, fields{"Origin": other}).Want(t, 403, nil, varyOrigin)
 	n.programSaw(t)
 	n.calls(t, call{"a form of the app, with enforce", fetch.Request{Method: "POST", Body: []byte("x"), Credentials: true}, allowed})
 
@@ -466,7 +465,7 @@ func testLocalDevelopment(t *testing.T, r *recipe) {
 		}
 	})
 	t.Run("two sites", func(t *testing.T) {
-		second := upstream(t, says(fields{"X-Program": "second"}))
+		second := livecaddy.Upstream(t, says(fields{"X-Program": "second"}))
 		n := r.run(t, 2, says(nil), "localhost:9001", second)
 		n.allows(t, app, true)
 		n.allows(t, developer, false)
@@ -500,7 +499,7 @@ func testExtensions(t *testing.T, r *recipe) {
 		mayCall(n, origin, "missing-allow-origin")
 	}
 	// What Caddy is asked by an app whose pages have a file: URL.
-	n.send(t, "GET", api, fields{"Origin": "file://"}).want(t, 200, nil, varyOrigin)
+	n.send(t, "GET", api, fields{"Origin": "file://"}).Want(t, 200, nil, varyOrigin)
 	r.refused(t, 1, `send "null"`, "app://obsidian.md", "file://")
 
 	mayCall(r.run(t, 1, says(nil), "allow_origins app://obsidian.md", "allow_origins_regexp moz-extension://[0-9a-f-]+"), firefox, allowed)
@@ -524,7 +523,7 @@ func testLogin(t *testing.T, r *recipe) {
 	})
 	t.Run("forward_auth", func(t *testing.T) {
 		var verified []string
-		service := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		service := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 			verified = append(verified, r.Method+" "+r.URL.Path+" for "+r.Header.Get("X-Forwarded-Method"))
 			switch cookie, _ := r.Cookie("session"); {
 			case r.Header.Get("X-Forwarded-Uri") == "/page":
@@ -545,7 +544,7 @@ func testLogin(t *testing.T, r *recipe) {
 		if want := []string{"GET /verify for POST"}; !slices.Equal(verified, want) {
 			t.Errorf("the login service was asked %q, want %q", verified, want)
 		}
-		n.send(t, "POST", api, fields{"Origin": app, "Cookie": "session=bob"}).want(t, 200, allowAppCookies, varyOrigin)
+		n.send(t, "POST", api, fields{"Origin": app, "Cookie": "session=bob"}).Want(t, 200, allowAppCookies, varyOrigin)
 		if n.programSaw(t, "POST /"); user != "bob" {
 			t.Errorf("the program was asked by %q", user)
 		}
@@ -557,10 +556,10 @@ func testLogin(t *testing.T, r *recipe) {
 		const cors, login = "cors " + app, "basic_auth {\nbob $2a$04$5un7Qqhl0RPQIbh.gEfC4u.FdK47/qEjblz6NvFwawPSKDwvcVvha\n}"
 		preflight := fields{"Origin": app, "Access-Control-Request-Method": "GET"}
 		url := livecaddy.Site(t, login+"\n"+cors)
-		send(t, http1(t), "OPTIONS", url, preflight).want(t, 204, append([]string{"Access-Control-Max-Age: 600"}, allowApp...), varyPreflight)
+		livecaddy.Send(t, "OPTIONS", url, preflight).Want(t, 204, append([]string{"Access-Control-Max-Age: 600"}, allowApp...), varyPreflight)
 		url = livecaddy.Site(t, "route /first/* {\n"+cors+"\n"+login+"\n}\nroute {\n"+login+"\n"+cors+"\n}")
-		send(t, http1(t), "OPTIONS", url+"/first/", preflight).want(t, 204, append([]string{"Access-Control-Max-Age: 600"}, allowApp...), varyPreflight)
-		send(t, http1(t), "OPTIONS", url, preflight).want(t, 401, nil, nil)
+		livecaddy.Send(t, "OPTIONS", url+"/first/", preflight).Want(t, 204, append([]string{"Access-Control-Max-Age: 600"}, allowApp...), varyPreflight)
+		livecaddy.Send(t, "OPTIONS", url, preflight).Want(t, 401, nil, nil)
 	})
 }
 
@@ -570,12 +569,12 @@ func testBackend(t *testing.T, r *recipe) {
 		n := r.run(t, 1, program)
 		n.methods(t, fetch.Request{}, "GET", "PUT", "DELETE")
 		n.calls(t, call{"another page", fetch.Request{Origin: other}, "missing-allow-origin"})
-		n.send(t, "GET", api, fields{"Origin": app}).want(t, 200, allowApp, varyOrigin)
+		n.send(t, "GET", api, fields{"Origin": app}).Want(t, 200, allowApp, varyOrigin)
 
 		n = r.run(t, 1, program, "reverse_proxy", "header Access-Control-Allow-Origin *\nreverse_proxy")
-		n.send(t, "GET", api, fields{"Origin": app}).want(t, 200, allowApp, varyOrigin)
+		n.send(t, "GET", api, fields{"Origin": app}).Want(t, 200, allowApp, varyOrigin)
 		n = r.run(t, 1, program, "reverse_proxy", "header >Access-Control-Allow-Origin *\nreverse_proxy")
-		n.send(t, "GET", api, fields{"Origin": other}).want(t, 200, []string{"Access-Control-Allow-Origin: *"}, varyOrigin)
+		n.send(t, "GET", api, fields{"Origin": other}).Want(t, 200, []string{"Access-Control-Allow-Origin: *"}, varyOrigin)
 	})
 	t.Run("preserve", func(t *testing.T) {
 		library := []string{"Access-Control-Allow-Origin: " + other, "Access-Control-Allow-Methods: PATCH", "Access-Control-Allow-Headers: Upload-Offset"}
@@ -607,7 +606,7 @@ func testBackend(t *testing.T, r *recipe) {
 			call{"the rest, by another page", fetch.Request{URL: "/orders", Origin: other}, "missing-allow-origin"},
 		)
 		n.methods(t, fetch.Request{URL: "/orders"}, "GET", "PUT", "DELETE")
-		n.send(t, "GET", api+"/uploads/library", fields{"Origin": app}).want(t, 200, library, varyOrigin)
+		n.send(t, "GET", api+"/uploads/library", fields{"Origin": app}).Want(t, 200, library, varyOrigin)
 
 		n = r.run(t, 2, program, "forward_preflight\n", "\n")
 		n.calls(t,
@@ -647,7 +646,7 @@ func testPaths(t *testing.T, r *recipe) {
 		n.calls(t, call{"a matcher for what no preflight has", at("/admin/x", admin, "DELETE", true), "missing-allow-origin"})
 	})
 	t.Run("blocks", func(t *testing.T) {
-		second, third := upstream(t, says(fields{"X-Program": "second"})), upstream(t, says(fields{"X-Program": "third"}))
+		second, third := livecaddy.Upstream(t, says(fields{"X-Program": "second"})), livecaddy.Upstream(t, says(fields{"X-Program": "third"}))
 		n := r.run(t, 2, says(fields{"X-Program": "first"}), "localhost:9001", second, "localhost:9002", third)
 		n.calls(t,
 			call{"the public part, by anybody", at("/public/x", other, "", false), allowed},
@@ -660,7 +659,7 @@ func testPaths(t *testing.T, r *recipe) {
 				t.Errorf("%s is answered by the %s program, want the %s", path, got, want)
 			}
 		}
-		n.send(t, "GET", api+"/orders", fields{"Origin": app}).want(t, 200, nil, nil)
+		n.send(t, "GET", api+"/orders", fields{"Origin": app}).Want(t, 200, nil, nil)
 		n = r.run(t, 2, says(nil), "api.example.com {", "api.example.com {\ncors "+other)
 		n.calls(t,
 			call{"a part, where a cors outside allows it", at("/public/x", other, "", false), allowed},
@@ -672,19 +671,19 @@ func testPaths(t *testing.T, r *recipe) {
 func testPartners(t *testing.T, r *recipe) {
 	n := r.run(t, 1, says(nil))
 	const partner = "https://partner.example.net"
-	preflight := func(origin, method, headers string) response {
+	preflight := func(origin, method, headers string) livecaddy.Response {
 		return n.send(t, "OPTIONS", api, fields{"Origin": origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers})
 	}
-	get := func(origin string) response {
+	get := func(origin string) livecaddy.Response {
 		return n.send(t, "GET", api, fields{"Origin": origin})
 	}
-	get(app).want(t, 200, allowAppCookies, varyOrigin)
-	preflight(app, "PUT", "authorization").want(t, 204, append([]string{
+	get(app).Want(t, 200, allowAppCookies, varyOrigin)
+	preflight(app, "PUT", "authorization").Want(t, 204, append([]string{
 		"Access-Control-Allow-Methods: PUT, PATCH, DELETE",
 		"Access-Control-Allow-Headers: Content-Type, Authorization", "Access-Control-Max-Age: 600",
 	}, allowAppCookies...), varyPreflight)
-	get(partner).want(t, 200, []string{"Access-Control-Allow-Origin: " + partner, "Access-Control-Expose-Headers: X-Quota-Remaining"}, varyOrigin)
-	preflight(partner, "GET", "x-api-key").want(t, 204, []string{
+	get(partner).Want(t, 200, []string{"Access-Control-Allow-Origin: " + partner, "Access-Control-Expose-Headers: X-Quota-Remaining"}, varyOrigin)
+	preflight(partner, "GET", "x-api-key").Want(t, 204, []string{
 		"Access-Control-Allow-Origin: " + partner, "Access-Control-Allow-Headers: X-Api-Key", "Access-Control-Expose-Headers: X-Quota-Remaining", "Access-Control-Max-Age: 3600",
 	}, varyPreflight)
 	n.calls(t,
@@ -692,7 +691,7 @@ func testPartners(t *testing.T, r *recipe) {
 		call{"cookies of the partner", fetch.Request{Origin: partner, Credentials: true}, "missing-allow-credentials"},
 		call{"a key of anybody", fetch.Request{Origin: other, Header: sets("X-Api-Key", "x")}, "header-not-allowed"},
 	)
-	get(other).want(t, 200, []string{"Access-Control-Allow-Origin: " + other}, varyOrigin)
+	get(other).Want(t, 200, []string{"Access-Control-Allow-Origin: " + other}, varyOrigin)
 }
 
 func testHTTP(t *testing.T, r *recipe) {
@@ -740,14 +739,14 @@ func testHTTP(t *testing.T, r *recipe) {
 }
 
 func testReportOnly(t *testing.T, r *recipe) {
-	caddycors.ForgetDenials()
+	livecaddy.ForgetDenials(t)
 	program := says(fields{"Access-Control-Allow-Origin": "https://older.example.com"})
 	n := r.run(t, 1, program)
 	theirs := []string{"Access-Control-Allow-Origin: https://older.example.com"}
 	preflight := fields{"Origin": app, "Access-Control-Request-Method": "PUT"}
-	n.send(t, "GET", api, fields{"Origin": app}).want(t, 200, theirs, nil)
-	n.send(t, "GET", api, fields{"Origin": other}).want(t, 200, theirs, nil)
-	n.send(t, "OPTIONS", api, preflight).want(t, 200, theirs, nil)
+	n.send(t, "GET", api, fields{"Origin": app}).Want(t, 200, theirs, nil)
+	n.send(t, "GET", api, fields{"Origin": other}).Want(t, 200, theirs, nil)
+	n.send(t, "OPTIONS", api, preflight).Want(t, 200, theirs, nil)
 	n.programSaw(t, "GET /", "GET /", "OPTIONS /")
 	for _, fix := range []string{`"fix":"allow_origins https://other.example.com"`, `"fix":"allow_methods PUT"`} {
 		if log := n.Log(); strings.Count(log, fix) != 1 {
@@ -763,7 +762,7 @@ func testReportOnly(t *testing.T, r *recipe) {
 	n = r.run(t, 1, program, "report_only", "allow_methods PUT\nenforce")
 	n.calls(t, call{"the app's PUT, with enforce", fetch.Request{Method: "PUT"}, allowed})
 	n.programAsked()
-	n.send(t, "GET", api, fields{"Origin": other}).want(t, 403, nil, varyOrigin)
+	n.send(t, "GET", api, fields{"Origin": other}).Want(t, 403, nil, varyOrigin)
 	n.programSaw(t)
 }
 
@@ -802,7 +801,7 @@ func testFiles(t *testing.T, r *recipe) {
 	}
 	everyone := []string{"Access-Control-Allow-Origin: *", "Access-Control-Expose-Headers: Content-Disposition, Content-Range, Accept-Ranges"}
 	etag := n.send(t, "GET", font, fields{"Origin": app}).Header.Get("Etag")
-	n.send(t, "GET", font, fields{"Origin": app, "If-None-Match": etag}).want(t, 304, everyone, []string{"Accept-Encoding"})
+	n.send(t, "GET", font, fields{"Origin": app, "If-None-Match": etag}).Want(t, 304, everyone, []string{"Accept-Encoding"})
 	if got := n.send(t, "GET", report, nil).Header.Get("Content-Disposition"); got != "attachment" {
 		t.Errorf("Content-Disposition: %q", got)
 	}
@@ -814,7 +813,7 @@ func testFiles(t *testing.T, r *recipe) {
 		call{"two parts, without allow_headers", fetch.Request{URL: report, Header: sets("Range", "bytes=0-9,20-29")}, "header-not-allowed"},
 	)
 	n = r.run(t, 1, nil, "/srv/static", root, "cors *", "cors "+app)
-	n.send(t, "GET", font, nil).want(t, 200, nil, []string{"Accept-Encoding", "Origin"})
+	n.send(t, "GET", font, nil).Want(t, 200, nil, []string{"Accept-Encoding", "Origin"})
 }
 
 func testGraphQL(t *testing.T, r *recipe) {
@@ -839,7 +838,7 @@ func testGraphQL(t *testing.T, r *recipe) {
 	if preflights != 1 {
 		t.Errorf("%d preflights for three queries", preflights)
 	}
-	n.send(t, "OPTIONS", graphQL, fields{"Origin": app, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}).want(t, 204,
+	n.send(t, "OPTIONS", graphQL, fields{"Origin": app, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}).Want(t, 204,
 		append([]string{"Access-Control-Allow-Headers: Content-Type, Authorization, Apollo-Require-Preflight, X-Apollo-Operation-Name", "Access-Control-Max-Age: 7200"}, allowApp...), varyPreflight)
 
 	n = r.run(t, 1, says(nil), "Content-Type, Authorization,", "Content-Type,", "max_age 2h", "max_age 2h\nallow_credentials")
@@ -877,7 +876,7 @@ func testRPC(t *testing.T, r *recipe) {
 	if result := n.fetch(t, get); result.Steps[0].Outcome != fetch.CORS {
 		t.Errorf("a GET of Connect needs a preflight: %s", result.Steps[0].Text)
 	}
-	n.send(t, "OPTIONS", method, fields{"Origin": app, "Access-Control-Request-Method": "POST"}).want(t, 204, append([]string{
+	n.send(t, "OPTIONS", method, fields{"Origin": app, "Access-Control-Request-Method": "POST"}).Want(t, 204, append([]string{
 		"Access-Control-Allow-Headers: Content-Type, Connect-Protocol-Version, Connect-Timeout-Ms, Grpc-Timeout, X-Grpc-Web, X-User-Agent",
 		"Access-Control-Expose-Headers: Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin", "Access-Control-Max-Age: 7200",
 	}, allowApp...), varyPreflight)
@@ -918,7 +917,7 @@ func testEvents(t *testing.T, r *recipe) {
 			t.Fatal(err)
 		}
 		defer res.Body.Close()
-		(response{res, ""}).want(t, 200, allowAppCookies, varyOrigin)
+		(livecaddy.Response{Response: res}).Want(t, 200, allowAppCookies, varyOrigin)
 		body := bufio.NewReader(res.Body)
 		if line, err := body.ReadString('\n'); line != "data: after 7\n" {
 			t.Fatalf("the first event of %s is %q, %v", path, line, err)
@@ -990,13 +989,13 @@ func testWebSockets(t *testing.T, r *recipe) {
 			t.Errorf("%s: the program is asked: %v", test.who, asked)
 		}
 	}
-	n.send(t, "GET", api, fields{"Origin": other}).want(t, 403, nil, varyOrigin)
+	n.send(t, "GET", api, fields{"Origin": other}).Want(t, 403, nil, varyOrigin)
 
 	n = r.run(t, 1, program, "cors", "cors /ws")
 	if status := connect(n, "/ws", other); status != 403 {
 		t.Errorf("with a path, another page gets %d", status)
 	}
-	n.send(t, "GET", api, fields{"Origin": other}).want(t, 200, nil, nil)
+	n.send(t, "GET", api, fields{"Origin": other}).Want(t, 200, nil, nil)
 
 	// Without enforce, every page may.
 	n = r.run(t, 1, program, "enforce", "allow_credentials")
@@ -1033,8 +1032,8 @@ func testMCP(t *testing.T, r *recipe) {
 		}
 		reads(t, result, "WWW-Authenticate", "Mcp-Session-Id")
 		n.programAsked()
-		n.send(t, "POST", mcp, fields{"Origin": other, "Authorization": "Bearer x"}).want(t, 403, nil, varyOrigin)
-		n.send(t, "POST", mcp, fields{"Authorization": "Bearer x"}).want(t, 200, nil, varyOrigin)
+		n.send(t, "POST", mcp, fields{"Origin": other, "Authorization": "Bearer x"}).Want(t, 403, nil, varyOrigin)
+		n.send(t, "POST", mcp, fields{"Authorization": "Bearer x"}).Want(t, 200, nil, varyOrigin)
 		n.programSaw(t, "POST /mcp")
 	}
 	t.Run("deployed", func(t *testing.T) {
@@ -1109,7 +1108,7 @@ func testOriginsStorage(t *testing.T, r *recipe) {
 
 func testOriginsAsk(t *testing.T, r *recipe) {
 	database := map[string]bool{"https://one.example": true, "https://two.example": true}
-	asked := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	asked := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/origins" || !database[r.FormValue("origin")] {
 			w.WriteHeader(http.StatusForbidden)
 		}
@@ -1131,7 +1130,7 @@ func testTenants(t *testing.T, r *recipe) {
 	} {
 		n.calls(t, call{test.origin + " at " + test.tenant, fetch.Request{Origin: test.origin, URL: "https://" + test.tenant + ".api.example.com/"}, test.want})
 	}
-	n.send(t, "GET", "https://red.api.example.com/", fields{"Origin": ""}).want(t, 200, nil, varyOrigin)
+	n.send(t, "GET", "https://red.api.example.com/", fields{"Origin": ""}).Want(t, 200, nil, varyOrigin)
 	r.refused(t, 1, "any_origin_with_credentials", "cors {tenant_origin}", "cors {tenant_origin} {\nallow_credentials\n}")
 	if _, err := livecaddy.Adapt(r.caddyfile(t, 1, "cors {tenant_origin}", "cors https://{http.request.host.labels.3}.app.example.com {\nallow_credentials\n}")); err != nil {
 		t.Error(err)

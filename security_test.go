@@ -172,7 +172,7 @@ func withSpecialCharacters() []string {
 // Nothing of what CORS can allow leaves for an attacker: neither on the request nor on its preflight, though the backend
 // would allow everyone all. The app, in the same place, is served.
 func TestAttacks(t *testing.T) {
-	backend := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 		w.Header().Set("Access-Control-Allow-Credentials", "true")
 	})
@@ -197,7 +197,7 @@ func TestAttacks(t *testing.T) {
 			address := siteAddress(t, directive+"\nreverse_proxy "+backend)
 			allowed := append([]string{"Access-Control-Allow-Credentials: true"}, allowApp...)
 			served, _ := ask(t, address, app)
-			served.want(t, http.StatusOK, allowed, varyOrigin)
+			served.Want(t, http.StatusOK, allowed, varyOrigin)
 			for _, origin := range attack.origins {
 				getsNothing(t, address, origin)
 			}
@@ -211,13 +211,13 @@ func siteAddress(t *testing.T, directives string) string {
 }
 
 // ask sends a request with these Origin fields, and its preflight.
-func ask(t *testing.T, address string, origins ...string) (actual, preflight response) {
+func ask(t *testing.T, address string, origins ...string) (actual, preflight livecaddy.Response) {
 	t.Helper()
 	header := http.Header{"Origin": origins}
-	actual = response{sendAsItIs(t, address, "GET", "/", header), ""}
+	actual = livecaddy.SendRaw(t, address, "GET", "/", header)
 	header["Access-Control-Request-Method"] = []string{"PUT"}
 	header["Access-Control-Request-Headers"] = []string{"x-one"}
-	return actual, response{sendAsItIs(t, address, "OPTIONS", "/", header), ""}
+	return actual, livecaddy.SendRaw(t, address, "OPTIONS", "/", header)
 }
 
 // getsNothing reports what a request with these Origin fields, or its preflight, is allowed. Bytes that no field may hold
@@ -225,8 +225,8 @@ func ask(t *testing.T, address string, origins ...string) (actual, preflight res
 func getsNothing(t *testing.T, address string, origins ...string) {
 	t.Helper()
 	actual, preflight := ask(t, address, origins...)
-	for _, res := range []response{actual, preflight} {
-		if got := res.cors(); len(got) > 0 {
+	for _, res := range []livecaddy.Response{actual, preflight} {
+		if got := res.CORS(); len(got) > 0 {
 			t.Errorf("Origin: %q: %s is answered with\n\t%s", origins, res.Request.Method, strings.Join(got, "\n\t"))
 		}
 	}
@@ -236,8 +236,8 @@ func getsNothing(t *testing.T, address string, origins ...string) {
 	if actual.StatusCode != http.StatusOK || preflight.StatusCode != http.StatusForbidden {
 		t.Errorf("Origin: %q: the status is %d, and %d of the preflight", origins, actual.StatusCode, preflight.StatusCode)
 	}
-	if !slices.Contains(actual.vary(), "Origin") || !slices.Contains(preflight.vary(), "Origin") {
-		t.Errorf("Origin: %q: Vary is %q, and %q of the preflight", origins, actual.vary(), preflight.vary())
+	if !slices.Contains(actual.Vary(), "Origin") || !slices.Contains(preflight.Vary(), "Origin") {
+		t.Errorf("Origin: %q: Vary is %q, and %q of the preflight", origins, actual.Vary(), preflight.Vary())
 	}
 }
 
@@ -245,7 +245,7 @@ func getsNothing(t *testing.T, address string, origins ...string) {
 func leaveDotUnescaped(t *testing.T) {
 	url := livecaddy.Site(t, "cors {\nallow_origins_regexp https://app.example\\.com\n}\nrespond hello")
 	const taken = "https://appxexample.com"
-	send(t, http1(t), "GET", url, fields{"Origin": taken}).want(t, http.StatusOK, []string{"Access-Control-Allow-Origin: " + taken}, varyOrigin)
+	livecaddy.Send(t, "GET", url, fields{"Origin": taken}).Want(t, http.StatusOK, []string{"Access-Control-Allow-Origin: " + taken}, varyOrigin)
 }
 
 // What a request brings for a placeholder makes one origin, and no pattern.
@@ -259,7 +259,7 @@ func forgePlaceholder(t *testing.T) {
 		{credentialsFor("https://{http.request.header.X-Brought}.example.com"), "evil.com#", "https://evil.com#.example.com"},
 	} {
 		url := livecaddy.Site(t, test.cors+"\nrespond hello")
-		send(t, http1(t), "GET", url, fields{"Origin": test.origin, "X-Brought": test.brought}).want(t, http.StatusOK, nil, []string{"Origin", "X-Brought"})
+		livecaddy.Send(t, "GET", url, fields{"Origin": test.origin, "X-Brought": test.brought}).Want(t, http.StatusOK, nil, []string{"Origin", "X-Brought"})
 	}
 }
 
@@ -282,7 +282,7 @@ func splitResponse(t *testing.T) {
 			{"Access-Control-Request-Method": {value}},
 		} {
 			header["Origin"] = []string{app}
-			res := sendAsItIs(t, address, "OPTIONS", "/", header)
+			res := livecaddy.SendRaw(t, address, "OPTIONS", "/", header)
 			for name, values := range res.Header {
 				if strings.Contains(name+strings.Join(values, ""), "Injected") {
 					t.Errorf("%q comes back as %s: %q", value, name, values)
@@ -305,7 +305,7 @@ func (c *sharedCache) RoundTrip(r *http.Request) (*http.Response, error) {
 		differs := func(name string) bool {
 			return name == "*" || !slices.Equal(res.Request.Header.Values(name), r.Header.Values(name))
 		}
-		if res.Request.URL.String() == r.URL.String() && !slices.ContainsFunc(response{res, ""}.vary(), differs) {
+		if res.Request.URL.String() == r.URL.String() && !slices.ContainsFunc(livecaddy.Response{Response: res}.Vary(), differs) {
 			c.hits++
 			return res, nil
 		}
@@ -325,7 +325,7 @@ func (c *sharedCache) RoundTrip(r *http.Request) (*http.Response, error) {
 // Whoever asks first, a cache has for each of them the answer that the server would have. It is one for all where
 // everyone may call.
 func poisonCache(t *testing.T) {
-	backend := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=600")
 		w.Header().Set("Vary", "Accept-Language")
 	})
@@ -341,17 +341,17 @@ func poisonCache(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			url := livecaddy.Site(t, test.cors+"\nreverse_proxy "+backend)
-			direct := http1(t)
+			direct := livecaddy.HTTP1(t)
 			requests := []fields{{}, {"Origin": evil}, {"Origin": "null"}, {"Origin": other}, {"Origin": app}}
 			for i, first := range requests {
 				for j, second := range requests {
 					cache := &sharedCache{server: direct.Transport}
-					send(t, client(cache), "GET", url, first)
+					livecaddy.SendBy(t, livecaddy.Client(cache), "GET", url, first)
 					kept := len(cache.kept) == 1
-					got := send(t, client(cache), "GET", url, second)
-					want := send(t, direct, "GET", url, second)
-					if !slices.Equal(got.cors(), want.cors()) || got.StatusCode != want.StatusCode {
-						t.Errorf("after %v, %v gets %d %q, want %d %q", first, second, got.StatusCode, got.cors(), want.StatusCode, want.cors())
+					got := livecaddy.SendBy(t, livecaddy.Client(cache), "GET", url, second)
+					want := livecaddy.SendBy(t, direct, "GET", url, second)
+					if !slices.Equal(got.CORS(), want.CORS()) || got.StatusCode != want.StatusCode {
+						t.Errorf("after %v, %v gets %d %q, want %d %q", first, second, got.StatusCode, got.CORS(), want.StatusCode, want.CORS())
 					}
 					if hit := cache.hits == 1; hit != (kept && (i == j || test.shared)) {
 						t.Errorf("after %v, %v is served from the cache: %v", first, second, hit)
@@ -365,7 +365,7 @@ func poisonCache(t *testing.T) {
 // A form needs no permission to be sent. Where enforce is, it does not arrive; where it is not, the answer stays hidden.
 func forgeRequest(t *testing.T) {
 	var arrived atomic.Int32
-	backend := upstream(t, func(http.ResponseWriter, *http.Request) { arrived.Add(1) })
+	backend := livecaddy.Upstream(t, func(http.ResponseWriter, *http.Request) { arrived.Add(1) })
 	for _, test := range []struct {
 		options string
 		header  fields
@@ -380,12 +380,12 @@ func forgeRequest(t *testing.T) {
 	} {
 		url := livecaddy.Site(t, "cors "+app+" {\n"+test.options+"\n}\nreverse_proxy "+backend)
 		before := arrived.Load()
-		res := send(t, http1(t), "POST", url, test.header)
+		res := livecaddy.Send(t, "POST", url, test.header)
 		if res.StatusCode != test.status || (arrived.Load() > before) != (test.status == 200) {
 			t.Errorf("%s: %v is answered with %d, %d arrive", test.options, test.header, res.StatusCode, arrived.Load()-before)
 		}
-		if test.header["Origin"] != app && len(res.cors()) > 0 {
-			t.Errorf("%s: %v: %q", test.options, test.header, res.cors())
+		if test.header["Origin"] != app && len(res.CORS()) > 0 {
+			t.Errorf("%s: %v: %q", test.options, test.header, res.CORS())
 		}
 	}
 }
@@ -395,9 +395,9 @@ func overrideMethod(t *testing.T) {
 	url := livecaddy.Site(t, "cors "+app+" {\nallow_methods PUT\nallow_headers Content-Type\n}\nrespond hello")
 	header := fields{"Origin": app, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-http-method-override"}
 	lists := []string{"Access-Control-Allow-Methods: PUT", "Access-Control-Allow-Headers: Content-Type"}
-	send(t, http1(t), "OPTIONS", url, header).want(t, 204, append(lists, allowApp...), varyPreflight)
+	livecaddy.Send(t, "OPTIONS", url, header).Want(t, 204, append(lists, allowApp...), varyPreflight)
 	header["Origin"] = evil
-	send(t, http1(t), "OPTIONS", url, header).want(t, 403, nil, varyPreflight)
+	livecaddy.Send(t, "OPTIONS", url, header).Want(t, 403, nil, varyPreflight)
 }
 
 // A public page's preflight to a private network is granted if that is configured, and to who may call at all.
@@ -415,9 +415,9 @@ func enterPrivateNetwork(t *testing.T) {
 		{"allow_private_network", evil, 403, nil, varyNetwork},
 	} {
 		url := livecaddy.Site(t, "cors "+app+" {\n"+test.options+"\n}\nrespond hello")
-		send(t, http1(t), "OPTIONS", url, fields{
+		livecaddy.Send(t, "OPTIONS", url, fields{
 			"Origin": test.origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Private-Network": "true",
-		}).want(t, test.status, test.want, test.vary)
+		}).Want(t, test.status, test.want, test.vary)
 	}
 }
 
@@ -433,14 +433,14 @@ func rebind(t *testing.T) {
 	} {
 		port := livecaddy.FreePort(t)
 		livecaddy.Start(t, test.address+":"+port+" {\ncors "+app+" {\nenforce\n}\nrespond secret\n}")
-		get := func(host string) response {
-			return send(t, http1(t), "GET", "http://127.0.0.1:"+port, fields{"Host": host + ":" + port, "Origin": "http://" + host + ":" + port})
+		get := func(host string) livecaddy.Response {
+			return livecaddy.Send(t, "GET", "http://127.0.0.1:"+port, fields{"Host": host + ":" + port, "Origin": "http://" + host + ":" + port})
 		}
-		if res := get("rebound.evil.com"); (res.body == "secret") != test.served || len(res.cors()) > 0 {
-			t.Errorf("%s: the rebound page reads %q, %q", test.address, res.body, res.cors())
+		if res := get("rebound.evil.com"); (res.Text == "secret") != test.served || len(res.CORS()) > 0 {
+			t.Errorf("%s: the rebound page reads %q, %q", test.address, res.Text, res.CORS())
 		}
-		if res := get("api.example.com"); res.body != "secret" {
-			t.Errorf("%s: its own page reads %q", test.address, res.body)
+		if res := get("api.example.com"); res.Text != "secret" {
+			t.Errorf("%s: its own page reads %q", test.address, res.Text)
 		}
 	}
 }

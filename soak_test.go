@@ -61,22 +61,6 @@ func (s *soak) random(number int) *rand.Rand { return rand.New(rand.NewPCG(s.see
 
 func choose[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }
 
-// patience is how long the tests wait for anything: longer than a busy machine takes for it.
-const patience = time.Minute
-
-// eventually waits until something is so. It gives up when the test has failed elsewhere.
-func (s *soak) eventually(what string, so func() bool) {
-	s.Helper()
-	for deadline := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
-		if s.Failed() {
-			s.FailNow()
-		}
-		if time.Now().After(deadline) {
-			s.Fatalf("not within %v: %s", patience, what)
-		}
-	}
-}
-
 // A visitor is a client that keeps its connection.
 type visitor struct {
 	client *http.Client
@@ -88,7 +72,7 @@ type visitor struct {
 // newVisitor returns a visitor of a site, over HTTP/2 if that is https.
 func (s *soak) newVisitor(number int, url string, trusted *tls.Config) *visitor {
 	transport := &http.Transport{DisableCompression: true, TLSClientConfig: trusted.Clone(), ForceAttemptHTTP2: trusted != nil}
-	return &visitor{client: client(transport), url: url, random: s.random(number)}
+	return &visitor{client: livecaddy.Client(transport), url: url, random: s.random(number)}
 }
 
 // whileVisited does something while visitors come again and again.
@@ -113,7 +97,7 @@ func (s *soak) whileVisited(visitors []*visitor, visit func(*visitor), do func()
 // everyoneMeets waits until each visitor has met what there is after so many changes.
 func (s *soak) everyoneMeets(visitors []*visitor, changes int64) {
 	s.Helper()
-	s.eventually("every visitor has met the change", func() bool {
+	livecaddy.Eventually(s, "every visitor has met the change", func() bool {
 		return !slices.ContainsFunc(visitors, func(v *visitor) bool { return v.met.Load() != changes })
 	})
 }
@@ -136,10 +120,10 @@ func (r pageRequest) String() string {
 var errCutOff = errors.New("the response is cut off")
 
 // get sends a request and reads the response. With errCutOff, there is what came of it.
-func (v *visitor) get(r pageRequest) (response, error) {
+func (v *visitor) get(r pageRequest) (livecaddy.Response, error) {
 	req, err := http.NewRequest(r.method(), v.url+r.path+"?"+r.query, nil)
 	if err != nil {
-		return response{}, err
+		return livecaddy.Response{}, err
 	}
 	for name, value := range map[string]string{"Origin": r.origin, "Access-Control-Request-Method": r.asks} {
 		if value != "" {
@@ -148,14 +132,14 @@ func (v *visitor) get(r pageRequest) (response, error) {
 	}
 	res, err := v.client.Do(req)
 	if err != nil {
-		return response{}, err
+		return livecaddy.Response{}, err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		err = fmt.Errorf("%w after %d bytes: %v", errCutOff, len(body), err)
 	}
-	return response{res, string(body)}, err
+	return livecaddy.Response{Response: res, Text: string(body)}, err
 }
 
 // summary is what of a response is compared, in one line.
@@ -163,7 +147,7 @@ func summary(status int, cors, vary []string) string {
 	return fmt.Sprintf("%d %q, Vary %q", status, slices.Sorted(slices.Values(cors)), slices.Sorted(slices.Values(vary)))
 }
 
-func (r response) summary() string { return summary(r.StatusCode, r.cors(), r.vary()) }
+func summarize(r livecaddy.Response) string { return summary(r.StatusCode, r.CORS(), r.Vary()) }
 
 // answerWithQuery is an upstream that repeats the query, with CORS headers of its own.
 func answerWithQuery(w http.ResponseWriter, r *http.Request) {
@@ -179,7 +163,7 @@ func proxied(query string) string { return strings.Repeat(query+"\n", 1000) }
 func (s *soak) restingGoroutines() int {
 	s.Helper()
 	n, looks := 0, 0
-	s.eventually("the number of goroutines stays the same", func() bool {
+	livecaddy.Eventually(s, "the number of goroutines stays the same", func() bool {
 		looks++
 		if now := runtime.NumGoroutine(); now != n {
 			n, looks = now, 0
@@ -192,7 +176,7 @@ func (s *soak) restingGoroutines() int {
 // noMoreGoroutines waits until there are no more goroutines than before.
 func (s *soak) noMoreGoroutines(before int) {
 	s.Helper()
-	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(livecaddy.Patience); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			var stacks strings.Builder
 			pprof.Lookup("goroutine").WriteTo(&stacks, 1)
@@ -337,7 +321,7 @@ func (s *soak) reload(variants [2]variant, reloads int) reloadCost {
 	backend := httptest.NewServer(http.HandlerFunc(answerWithQuery))
 	defer backend.Close()
 	defer backend.CloseClientConnections()
-	endpoint := upstream(s, func(w http.ResponseWriter, r *http.Request) {
+	endpoint := livecaddy.Upstream(s, func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("origin") != both {
 			w.WriteHeader(http.StatusForbidden)
 		}
@@ -375,7 +359,7 @@ func (s *soak) reload(variants [2]variant, reloads int) reloadCost {
 			}`, v.version, values.Replace(v.directive), backend.Listener.Addr(), plain, secure)
 	}
 	options := []string{"admin " + admin, "default_bind 127.0.0.1"}
-	running := func() string { return send(s, http1(s), "GET", "http://"+admin+"/config/", nil).body }
+	running := func() string { return livecaddy.Send(s, "GET", "http://"+admin+"/config/", nil).Text }
 	server := livecaddy.Start(s, caddyfile(variants[1]), options...)
 	configs := [2]string{1: running()}
 	server.Reload(caddyfile(variants[0]), options...)
@@ -395,7 +379,7 @@ func (s *soak) reload(variants [2]variant, reloads int) reloadCost {
 			r.asks = choose(v.random, "", "", "PUT", "DELETE")
 		}
 		change, nothingElse := changes.Load(), settled.Load()
-		var res response
+		var res livecaddy.Response
 		for try := 1; ; try++ {
 			var err error
 			requests.Add(1)
@@ -413,7 +397,7 @@ func (s *soak) reload(variants [2]variant, reloads int) reloadCost {
 		i := slices.IndexFunc(variants[:], func(v variant) bool { return v.version == version })
 		switch {
 		case i < 0:
-			s.Errorf("%v: answered by %q: %s", r, version, res.summary())
+			s.Errorf("%v: answered by %q: %s", r, version, summarize(res))
 			return
 		case nothingElse == changes.Load() && i != int(nothingElse%2):
 			s.Errorf("%v: answered by %q, which was replaced before", r, version)
@@ -424,11 +408,11 @@ func (s *soak) reload(variants [2]variant, reloads int) reloadCost {
 			return
 		}
 		line, body := variants[i].want(r)
-		if got := res.summary(); got != line {
+		if got := summarize(res); got != line {
 			s.Errorf("%v: answered by %q\ngot  %s\nwant %s", r, version, got, line)
 		}
-		if res.body != body {
-			s.Errorf("%v: a body of %d bytes, want %d: %.60q", r, len(res.body), len(body), res.body)
+		if res.Text != body {
+			s.Errorf("%v: a body of %d bytes, want %d: %.60q", r, len(res.Text), len(body), res.Text)
 		}
 	}
 
@@ -463,8 +447,8 @@ func (s *soak) reload(variants [2]variant, reloads int) reloadCost {
 // configuration twice does nothing more.
 func (s *soak) load(admin, config string) {
 	s.Helper()
-	client := client(&http.Transport{DisableKeepAlives: true})
-	s.eventually("the configuration is loaded", func() bool {
+	client := livecaddy.Client(&http.Transport{DisableKeepAlives: true})
+	livecaddy.Eventually(s, "the configuration is loaded", func() bool {
 		res, err := client.Post("http://"+admin+"/load", "application/json", strings.NewReader(config))
 		if err != nil {
 			return false
@@ -532,11 +516,11 @@ func TestSoakUpstream(t *testing.T) {
 		case state == down:
 			want = want[1:]
 		}
-		if got := res.summary(); !slices.Contains(want, got) {
+		if got := summarize(res); !slices.Contains(want, got) {
 			s.Errorf("%v:\ngot  %s\nwant %s", r, got, strings.Join(want, "\n  or "))
 		}
-		if r.asks == "" && res.StatusCode == 200 && err == nil && res.body != proxied(r.query) {
-			s.Errorf("%v: a body of %d bytes: %.60q", r, len(res.body), res.body)
+		if r.asks == "" && res.StatusCode == 200 && err == nil && res.Text != proxied(r.query) {
+			s.Errorf("%v: a body of %d bytes: %.60q", r, len(res.Text), res.Text)
 		}
 		if r.asks == "" && changes.Load() == before {
 			v.met.Store(before)
@@ -606,7 +590,7 @@ func TestSoakFile(t *testing.T) {
 		if r.asks != "" {
 			yes, no = summary(204, []string{"Access-Control-Allow-Origin: " + r.origin, "Access-Control-Max-Age: 600"}, varyPreflight), summary(403, nil, varyPreflight)
 		}
-		got := res.summary()
+		got := summarize(res)
 		switch {
 		case got != yes && got != no:
 			s.Errorf("%v: %s\nwant %s\n  or %s", r, got, yes, no)
@@ -705,8 +689,8 @@ func TestSoakDisconnects(t *testing.T) {
 	visit := func(v *visitor) {
 		r := pageRequest{origin: app, path: "/", query: fmt.Sprint(v.random.Uint64())}
 		res, err := v.get(r)
-		if err != nil || res.body != proxied(r.query) || res.summary() != summary(200, allowApp, varyOrigin) {
-			s.Errorf("%v: %v, %s, a body of %d bytes", r, err, res.summary(), len(res.body))
+		if err != nil || res.Text != proxied(r.query) || summarize(res) != summary(200, allowApp, varyOrigin) {
+			s.Errorf("%v: %v, %s, a body of %d bytes", r, err, summarize(res), len(res.Text))
 		}
 		v.met.Store(1)
 	}
@@ -732,7 +716,7 @@ func TestSoakDisconnects(t *testing.T) {
 			})
 		}
 	})
-	s.eventually("the upstream knows", func() bool { return exchanges.Load() == 0 })
+	livecaddy.Eventually(s, "the upstream knows", func() bool { return exchanges.Load() == 0 })
 	backend.CloseClientConnections()
 	s.noMoreGoroutines(goroutines)
 	logged, err := os.ReadFile(panics)
@@ -761,7 +745,7 @@ func (s *soak) leave(url string, trusted *tls.Config, random *rand.Rand) {
 			return dialed, err
 		},
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), livecaddy.Patience)
 	defer cancel()
 	leave := choose(random, cancel, func() { reset(conn.Load()) })
 
@@ -793,7 +777,7 @@ func (s *soak) leave(url string, trusted *tls.Config, random *rand.Rand) {
 	if method == "OPTIONS" {
 		req.Header.Set("Access-Control-Request-Method", "GET")
 	}
-	res, err := client(transport).Do(req)
+	res, err := livecaddy.Client(transport).Do(req)
 	if err != nil {
 		if reads > 0 || method == "OPTIONS" {
 			s.Errorf("%s %s: %v", method, url+path, err)

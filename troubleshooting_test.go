@@ -242,7 +242,7 @@ func checkSite(t *testing.T, directives, call string) (code, reason string) {
 func logged(t *testing.T, directives string, calls func(t *testing.T, url string)) (reason string) {
 	t.Helper()
 	t.Run("site", func(t *testing.T) { // with whose end the server stops
-		ForgetDenials()
+		livecaddy.ForgetDenials(t)
 		port := livecaddy.FreePort(t)
 		server := livecaddy.Start(t, "http://:"+port+" {\n"+directives+"\n}\n")
 		calls(t, "http://127.0.0.1:"+port)

@@ -96,10 +96,10 @@ func TestResponseWriterKeepsItsAbilities(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			res := send(t, http1(t), "GET", siteWithHandler(t, "cors "+app, serve), fields{"Origin": app})
-			res.want(t, 200, allowApp, varyOrigin)
-			if res.body != "hello" {
-				t.Errorf("body %q", res.body)
+			res := livecaddy.Send(t, "GET", siteWithHandler(t, "cors "+app, serve), fields{"Origin": app})
+			res.Want(t, 200, allowApp, varyOrigin)
+			if res.Text != "hello" {
+				t.Errorf("body %q", res.Text)
 			}
 		})
 	}
@@ -123,10 +123,10 @@ func TestResponseWriterKeepsItsAbilities(t *testing.T) {
 				_, err = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
 				return err
 			})
-			res := send(t, http1(t), "GET", url, fields{"Origin": app})
-			res.want(t, 200, nil, nil) // what is hijacked is left alone
-			if res.body != "hello" {
-				t.Errorf("body %q", res.body)
+			res := livecaddy.Send(t, "GET", url, fields{"Origin": app})
+			res.Want(t, 200, nil, nil) // what is hijacked is left alone
+			if res.Text != "hello" {
+				t.Errorf("body %q", res.Text)
 			}
 		})
 	}
@@ -146,7 +146,7 @@ func TestOverrideInAnyCase(t *testing.T) {
 			if mode == "preserve" {
 				want = []string{"Access-Control-Allow-Origin: https://handler.test", "Access-Control-Allow-Credentials: true", "Timing-Allow-Origin: *"}
 			}
-			send(t, http1(t), "GET", url, fields{"Origin": app}).want(t, 200, want, varyOrigin)
+			livecaddy.Send(t, "GET", url, fields{"Origin": app}).Want(t, 200, want, varyOrigin)
 		})
 	}
 }
@@ -158,7 +158,7 @@ func TestVaryIsNotAddedInPlace(t *testing.T) {
 		w.Header()["Vary"] = shared
 		return nil
 	})
-	send(t, http1(t), "GET", url, fields{"Origin": app}).want(t, 200, allowApp, []string{"Accept", "Origin"})
+	livecaddy.Send(t, "GET", url, fields{"Origin": app}).Want(t, 200, allowApp, []string{"Accept", "Origin"})
 	if got := shared[:cap(shared)]; !slices.Equal(got, []string{"Accept", "", "", ""}) {
 		t.Errorf("the shared slice is now %q", got)
 	}
@@ -175,7 +175,7 @@ func TestErrorsThatPassBy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := siteWithHandler(t, "cors "+app, func(http.ResponseWriter, *http.Request) error { return test.err })
-			send(t, http1(t), "GET", url, fields{"Origin": app}).want(t, test.status, allowApp, varyOrigin)
+			livecaddy.Send(t, "GET", url, fields{"Origin": app}).Want(t, test.status, allowApp, varyOrigin)
 		})
 	}
 }

@@ -15,7 +15,9 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-cors/caddy-cors/internal/check"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
+	"github.com/caddy-cors/caddy-cors/internal/printable"
 )
 
 func init() {
@@ -27,9 +29,26 @@ The commands below work with the cors directive of the Caddyfile.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Args = cobra.NoArgs // which makes a command that does not exist an error
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-			cmd.AddCommand(denialsCommand(), checkCommand())
+			cmd.AddCommand(denialsCommand(), check.Command(check.Handler{Problems: problems}))
 		},
 	})
+}
+
+// problems returns what is wrong with a policy of a handler, as far as can be said without provisioning it.
+func problems(handler json.RawMessage, policyName string) []policy.Problem {
+	var h Handler
+	if json.Unmarshal(handler, &h) != nil {
+		return nil
+	}
+	repl := caddy.NewReplacer()
+	unknown := func(text string) bool { return isLoadTime(repl, text) }
+	for i, options := range h.all() {
+		if h.policyName(i) == policyName {
+			_, problems, _ := options.compile(policyName, options.AllowOrigins, make([]policy.Source, len(options.AllowOriginsFromRaw)), unknown)
+			return problems
+		}
+	}
+	return nil
 }
 
 func denialsCommand() *cobra.Command {
@@ -99,7 +118,7 @@ func (r denialsReport) table() string {
 		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		row := func(cells ...string) {
 			for i, cell := range cells {
-				cells[i] = printable(cell)
+				cells[i] = printable.ASCII(cell)
 			}
 			fmt.Fprintln(w, strings.Join(cells, "\t"))
 		}

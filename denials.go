@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-cors/caddy-cors/internal/policy"
+	"github.com/caddy-cors/caddy-cors/internal/printable"
 )
 
 const (
@@ -115,9 +116,9 @@ func (o denialOf) latest() denialLatest {
 	}
 	return denialLatest{
 		Kind:       kind,
-		Method:     strings.Clone(printable(cut(method))),
-		Host:       strings.Clone(printable(cut(o.request.Host))),
-		Path:       strings.Clone(printable(cut(url.EscapedPath()))),
+		Method:     strings.Clone(printable.ASCII(cut(method))),
+		Host:       strings.Clone(printable.ASCII(cut(o.request.Host))),
+		Path:       strings.Clone(printable.ASCII(cut(url.EscapedPath()))),
 		Policy:     o.decision.Policy.Name(),
 		ReportOnly: o.handler.ReportOnly,
 		Fix:        policy.FixFor(o.asked, o.decision).String(),
@@ -195,7 +196,7 @@ func (l *denials) insert(key denialKey, now time.Time) *denial {
 		l.list = make(map[denialKey]*denial, maxDenials)
 	}
 	key.origin, key.detail = strings.Clone(key.origin), strings.Clone(key.detail)
-	d := &denial{key: key, Reason: key.reason, Origin: printable(key.origin), Detail: printable(key.detail), FirstSeen: now}
+	d := &denial{key: key, Reason: key.reason, Origin: printable.ASCII(key.origin), Detail: printable.ASCII(key.detail), FirstSeen: now}
 	l.list[key] = d
 	return d
 }

@@ -453,3 +453,18 @@ func (p *page) anchors() []string {
 	}
 	return anchors
 }
+
+// walk calls f for each object of a JSON value.
+func walk(value any, f func(object map[string]any)) {
+	switch v := value.(type) {
+	case map[string]any:
+		f(v)
+		for _, inner := range v {
+			walk(inner, f)
+		}
+	case []any:
+		for _, inner := range v {
+			walk(inner, f)
+		}
+	}
+}

@@ -38,6 +38,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	req := h.classify(r)
 	d := h.policies.Decide(&req)
+	if h.witness != nil {
+		h.witness(req, d)
+	}
 	h.observe(r, &req, &d)
 	if h.ReportOnly {
 		if !h.Debug {

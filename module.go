@@ -63,6 +63,7 @@ type Handler struct {
 
 	policies      *policy.Policies
 	tallies       []tally // one for each policy
+	witness       policy.Witness
 	logger        *zap.Logger
 	vary          varyNames // of actual requests
 	varyPreflight varyNames
@@ -174,6 +175,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 
 	h.logger = ctx.Logger()
+	h.witness = policy.WitnessIn(ctx)
 	h.policies = policy.NewPolicies(compiled...)
 	if err := h.provisionTallies(ctx, compiled); err != nil {
 		return err

@@ -181,30 +181,6 @@ func (c *counters) of(preflight bool, d *policy.Decision) prometheus.Counter {
 // cut returns the start of what a request holds, no longer than what is shown.
 func cut(s string) string { return s[:min(len(s), maxDetail)] }
 
-// printable returns s with an escape, such as \x1b, for each byte that is not printable ASCII, so that wherever it is
-// shown, it is text and nothing else.
-func printable(s string) string {
-	isOther := func(c byte) bool { return c < ' ' || c > '~' }
-	other := 0
-	for i := range len(s) {
-		if isOther(s[i]) {
-			other++
-		}
-	}
-	if other == 0 {
-		return s
-	}
-	b := make([]byte, 0, len(s)+other*len(`x00`))
-	for i := range len(s) {
-		if c := s[i]; isOther(c) {
-			b = fmt.Appendf(b, `\x%02x`, c)
-		} else {
-			b = append(b, c)
-		}
-	}
-	return string(b)
-}
-
 // debugValue explains a decision as a Structured Field (RFC 9651): an Item whose token is the outcome.
 func debugValue(d *policy.Decision) string {
 	value := string(d.Outcome)

@@ -18,11 +18,17 @@ const module = "github.com/caddy-cors/caddy-cors"
 var imports = map[string][]string{
 	module + "/internal/origin":    nil,
 	module + "/internal/fetchspec": nil,
+	module + "/internal/printable": nil,
 	module + "/internal/policy":    {module + "/internal/fetchspec", module + "/internal/origin"},
 	module + "/internal/fetch":     {module + "/internal/fetchspec", module + "/internal/origin"},
 	module + "/origins":            {module + "/internal/origin"},
+	module + "/internal/check": {
+		module + "/internal/origin", module + "/internal/policy", module + "/internal/fetch", module + "/internal/printable",
+	},
+	module + "/internal/check/checktest": {module + "/internal/check"},
 	module: {
-		module + "/internal/origin", module + "/internal/policy", module + "/internal/fetch", module + "/origins",
+		module + "/internal/check", module + "/internal/origin", module + "/internal/policy", module + "/internal/printable",
+		module + "/origins",
 	},
 	module + "/cmd/caddy":          {module},
 	module + "/internal/livecaddy": nil,

@@ -29,6 +29,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/caddy-cors/caddy-cors/internal/check"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 )
@@ -255,7 +256,7 @@ func ownModules(namespace string) map[string]caddy.Module {
 	modules := make(map[string]caddy.Module)
 	for _, id := range caddy.Modules() {
 		info, err := caddy.GetModule(id)
-		if err != nil || !strings.HasPrefix(id, namespace) || info.ID.Name() == witnessName {
+		if err != nil || !strings.HasPrefix(id, namespace) || info.ID.Name() == "cors_check" { // which only a check registers
 			continue
 		}
 		module := info.New()
@@ -470,7 +471,7 @@ func provisionSource(t *testing.T, id string, rows []map[string]string) any {
 
 	before := certmagic.Default.Storage
 	t.Cleanup(func() { certmagic.Default.Storage = before })
-	base, err := caddy.ProvisionContext(&caddy.Config{Logging: noLogs(), StorageRaw: fmt.Appendf(nil, `{"module": "file_system", "root": %q}`, dir)})
+	base, err := caddy.ProvisionContext(&caddy.Config{Logging: discardLogs(), StorageRaw: fmt.Appendf(nil, `{"module": "file_system", "root": %q}`, dir)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -481,6 +482,10 @@ func provisionSource(t *testing.T, id string, rows []map[string]string) any {
 		t.Fatalf("%s does not load with what the page says is required: %v", id, err)
 	}
 	return source
+}
+
+func discardLogs() *caddy.Logging {
+	return &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output": "discard"}`)}}}}
 }
 
 // sourceOptions returns the options that a source takes in the Caddyfile. It tells them where it is given another one.
@@ -723,10 +728,10 @@ func TestReferenceCommands(t *testing.T) {
 	for _, row := range p.section(t, "`caddy cors check`").table("exit code") {
 		codes[strings.Trim(row["`verdict`"], "`")] = row["exit code"]
 	}
-	verdicts := append(constants(t, "internal/fetch", "Verdict"), verdictUnknown)
+	verdicts := append(constants(t, "internal/fetch", "Verdict"), check.VerdictUnknown)
 	same(t, "verdicts", names(codes), verdicts)
 	for _, verdict := range verdicts {
-		if code := strconv.Itoa((&checkReport{Verdict: verdict}).exitCode()); codes[verdict] != code {
+		if code := strconv.Itoa((&check.Report{Verdict: verdict}).ExitCode()); codes[verdict] != code {
 			t.Errorf("the exit code of %s is %s, and not %s", verdict, code, codes[verdict])
 		}
 	}
@@ -735,11 +740,11 @@ func TestReferenceCommands(t *testing.T) {
 // The JSON of the check is documented on three pages.
 func TestReferenceCheck(t *testing.T) {
 	const noBody = "body-not-allowed" // no call that is checked has a body
-	p, check, browsers := reference(t), readPage(t, "docs/check.md"), readPage(t, "docs/browsers.md")
+	p, page, browsers := reference(t), readPage(t, "docs/check.md"), readPage(t, "docs/browsers.md")
 	section := p.section(t, "JSON of the check")
 
-	causes := slices.Concat(constants(t, "internal/fetch", "Code"), constants(t, ".", "Code"), calledWith(t, ".", "unknownReport"))
-	inspect(t, ".", func(f *ast.FuncDecl) {
+	causes := slices.Concat(constants(t, "internal/fetch", "Code"), constants(t, "internal/check", "Code"), calledWith(t, "internal/check", "unknown"))
+	inspect(t, "internal/check", func(f *ast.FuncDecl) {
 		if f.Name.Name != "explainFailure" {
 			return
 		}
@@ -753,7 +758,7 @@ func TestReferenceCheck(t *testing.T) {
 		})
 	})
 	causes = slices.DeleteFunc(causes, func(code string) bool { return code == noBody })
-	same(t, "codes of causes", check.section(t, "JSON").column("`cause.code`", "`cause.code`"), causes)
+	same(t, "codes of causes", page.section(t, "JSON").column("`cause.code`", "`cause.code`"), causes)
 
 	warnings := section.column("`warnings[].code`", "`warnings[].code`")
 	for _, h := range browsers.headings() {
@@ -761,15 +766,15 @@ func TestReferenceCheck(t *testing.T) {
 			warnings = append(warnings, h.column("warning", "warning")...)
 		}
 	}
-	same(t, "codes of warnings", warnings, append(constants(t, "internal/fetch", "WarningCode"), calledWith(t, ".", "warn")...))
+	same(t, "codes of warnings", warnings, append(constants(t, "internal/fetch", "WarningCode"), calledWith(t, "internal/check", "warn")...))
 	same(t, "outcomes of steps", section.column("`steps[].outcome`", "`steps[].outcome`"), constants(t, "internal/fetch", "Outcome"))
 
 	var fields []string
-	for _, of := range []reflect.Type{reflect.TypeFor[checkReport](), reflect.TypeFor[checkCause](), reflect.TypeFor[checkFix](), reflect.TypeFor[checkWarning](), reflect.TypeFor[checkStep](), reflect.TypeFor[checkExchange]()} {
+	for _, of := range []reflect.Type{reflect.TypeFor[check.Report](), reflect.TypeFor[check.Cause](), reflect.TypeFor[check.Fix](), reflect.TypeFor[check.Warning](), reflect.TypeFor[check.Step](), reflect.TypeFor[check.Exchange]()} {
 		fields = append(fields, names(jsonFields(of))...)
 	}
 	var documented []string
-	for _, span := range slices.Concat(check.section(t, "JSON").column("name", "name"), check.section(t, "JSON").column("name", "")) {
+	for _, span := range slices.Concat(page.section(t, "JSON").column("name", "name"), page.section(t, "JSON").column("name", "")) {
 		documented = append(documented, span[strings.LastIndexByte(span, '.')+1:])
 	}
 	for _, name := range fields {

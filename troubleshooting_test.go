@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-cors/caddy-cors/internal/check"
+	"github.com/caddy-cors/caddy-cors/internal/check/checktest"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
@@ -66,7 +68,7 @@ func TestTroubleshooting(t *testing.T) {
 		anyOrigin  = "header Access-Control-Allow-Origin *"
 		thisOrigin = "header Access-Control-Allow-Origin https://app.example.com"
 		login      = "basic_auth {\nbob $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n}\nrespond hello"
-		proxy      = "reverse_proxy BACKEND" // what newBackend returns
+		proxy      = "reverse_proxy BACKEND" // what checktest.Backend returns
 	)
 	rows := []struct {
 		heading      string
@@ -131,7 +133,7 @@ func TestTroubleshooting(t *testing.T) {
 		{heading: "An error of the server in disguise", rest: "error 413", code: "missing-allow-origin"},
 	}
 
-	backend, page := newBackend(t), remedies(t)
+	backend, page := checktest.Backend(t), remedies(t)
 	met := make(map[string]remedy)
 	meet := func(heading, code, reason string) {
 		met[heading] = remedy{codes: append(met[heading].codes, code), reasons: append(met[heading].reasons, reason)}
@@ -158,12 +160,12 @@ func TestTroubleshooting(t *testing.T) {
 	t.Run("Mixed content", func(t *testing.T) {
 		t.Setenv("HOME", t.TempDir())
 		caddyfile := strings.ReplaceAll(page["Mixed content"].caddyfile, "localhost:9000", backend)
-		broken := checkCaddyfile(t, "http://"+caddyfile, "http://api.example.com/orders", "--origin=https://app.example.com")
+		broken := checktest.RunCaddyfile(t, "http://"+caddyfile, "http://api.example.com/orders", "--origin=https://app.example.com")
 		if broken.Verdict != "blocked" {
 			t.Fatalf("broken, it is %s", broken.Verdict)
 		}
 		meet("Mixed content", broken.Cause.Code, "")
-		if r := checkCaddyfile(t, caddyfile, "https://api.example.com/orders", "--origin=https://app.example.com"); r.Verdict != "allowed" {
+		if r := checktest.RunCaddyfile(t, caddyfile, "https://api.example.com/orders", "--origin=https://app.example.com"); r.Verdict != "allowed" {
 			t.Errorf("fixed, it is %s: %+v", r.Verdict, r.Cause)
 		}
 	})
@@ -225,13 +227,13 @@ func checkSite(t *testing.T, directives, call string) (code, reason string) {
 		}
 	}
 	reason = logged(t, directives, func(t *testing.T, url string) {
-		r := runCheck(t, append(args, url+path)...)
+		r := checktest.Run(t, append(args, url+path)...)
 		switch {
-		case r.Verdict == verdictUnknown:
+		case r.Verdict == check.VerdictUnknown:
 			t.Fatal(r.Cause.Message)
 		case r.Cause != nil:
 			code = r.Cause.Code
-		case slices.ContainsFunc(r.Warnings, func(w checkWarning) bool { return w.Code == "vary-origin" }):
+		case slices.ContainsFunc(r.Warnings, func(w check.Warning) bool { return w.Code == "vary-origin" }):
 			code = "vary-origin"
 		}
 	})

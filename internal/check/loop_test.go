@@ -1,19 +1,22 @@
-package caddycors
+package check_test
 
 import (
-	"context"
-	"net/http"
-	"net/http/httptest"
+	"bytes"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/caddyserver/certmagic"
 
+	_ "github.com/caddy-cors/caddy-cors"
+	"github.com/caddy-cors/caddy-cors/internal/check"
+	"github.com/caddy-cors/caddy-cors/internal/check/checktest"
 	_ "github.com/caddy-cors/caddy-cors/internal/livecaddy" // for Caddy's own modules
 )
 
@@ -22,7 +25,7 @@ type broken struct {
 	name string
 
 	// site has the directives of https://api.example.com, or is whole sites, if it starts with the address of one.
-	// BACKEND stands for the address of what newBackend returns.
+	// BACKEND stands for the address of what checktest.Backend returns.
 	site string
 
 	call  string   // of https://api.example.com/orders by https://app.example.com, unless it has its own: a method, and flags
@@ -38,47 +41,6 @@ type edit struct {
 	url      string // or another flag
 }
 
-// newBackend returns the address of a server that knows nothing of CORS, or too much of it.
-func newBackend(t *testing.T) string {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Total", "7")
-		own := func(name, value string) { h.Add("Access-Control-"+name, value) }
-		switch strings.Split(r.URL.Path, "/")[1] {
-		case "orders":
-			if r.Method == http.MethodOptions {
-				w.WriteHeader(http.StatusMethodNotAllowed)
-			}
-		case "star":
-			own("Allow-Origin", "*")
-		case "other":
-			own("Allow-Origin", "https://other.example.com")
-		case "twice":
-			own("Allow-Origin", "https://app.example.com")
-			own("Allow-Origin", "*")
-		case "slash":
-			own("Allow-Origin", "https://app.example.com/")
-		case "own":
-			own("Allow-Origin", "https://app.example.com")
-			own("Allow-Methods", "GET")
-			if r.Method == http.MethodOptions {
-				w.WriteHeader(http.StatusNoContent)
-			}
-		case "login":
-			http.Redirect(w, r, "https://login.example.com/", http.StatusFound)
-		case "moved":
-			http.Redirect(w, r, "/orders", http.StatusTemporaryRedirect)
-		case "sse":
-			h.Set("Content-Type", "text/event-stream")
-			_ = http.NewResponseController(w).Flush()
-			<-r.Context().Done()
-		}
-	}))
-	t.Cleanup(server.Close)
-	return server.Listener.Addr().String()
-}
-
 // caddyfile is the whole of it.
 func (b broken) caddyfile(backend string) string {
 	text := b.site
@@ -89,36 +51,11 @@ func (b broken) caddyfile(backend string) string {
 	return regexp.MustCompile(`(?m)^[\t ]*`).ReplaceAllString(text, "")
 }
 
-// checkCaddyfile runs the check with a Caddyfile.
-func checkCaddyfile(t *testing.T, caddyfile string, args ...string) *checkReport {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "Caddyfile")
-	if err := os.WriteFile(file, []byte(caddyfile), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return runCheck(t, append(args, "--config", file)...)
-}
-
-// runCheck runs the check with the arguments of the command.
-func runCheck(t *testing.T, args ...string) *checkReport {
-	t.Helper()
-	silence()
-	flags := checkCommand().Flags()
-	if err := flags.Parse(args); err != nil {
-		t.Fatal(err)
-	}
-	c, err := parseCheck(caddycmd.Flags{FlagSet: flags}, flags.Args())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c.run(context.Background())
-}
-
 // The loop closes: whatever is wrong with a configuration, the lines that the check suggests, applied, have it allow the
 // call, and the advice where there is no line.
 func TestCheckFixesWork(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
-	backend := newBackend(t)
+	backend := checktest.Backend(t)
 	for _, b := range brokenConfigurations {
 		t.Run(b.name, func(t *testing.T) {
 			caddyfile := b.caddyfile(backend)
@@ -134,7 +71,7 @@ func TestCheckFixesWork(t *testing.T) {
 			var lines []string
 			edits := b.edits
 			for run := 0; ; run++ {
-				r := checkCaddyfile(t, caddyfile, args...)
+				r := checktest.RunCaddyfile(t, caddyfile, args...)
 				if r.Verdict == "allowed" && run > 0 {
 					if len(edits) > 0 {
 						t.Errorf("it is allowed without %+v", edits)
@@ -179,7 +116,7 @@ func TestCheckFixesWork(t *testing.T) {
 }
 
 // applyToCaddyfile does by the text what a person does with a line.
-func applyToCaddyfile(t *testing.T, caddyfile string, fix checkFix) string {
+func applyToCaddyfile(t *testing.T, caddyfile string, fix check.Fix) string {
 	t.Helper()
 	lines := strings.Split(caddyfile, "\n")
 	site, err := url.Parse(fix.Site)
@@ -397,9 +334,42 @@ var brokenConfigurations = []broken{
 // What is suggested for one site is not applied to another, and the text says where it belongs.
 func TestCheckNamesTheSite(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
-	r := checkCaddyfile(t, "a.example.com, b.example.com {\nrespond hello\n}\n", "https://b.example.com/x", "--origin=https://app.example.com")
-	want := []checkFix{{Line: "cors https://app.example.com", Block: "site", Site: "https://b.example.com"}}
-	if !slices.Equal(r.Fixes, want) || !r.fixed {
+	r := checktest.RunCaddyfile(t, "a.example.com, b.example.com {\nrespond hello\n}\n", "https://b.example.com/x", "--origin=https://app.example.com")
+	want := []check.Fix{{Line: "cors https://app.example.com", Block: "site", Site: "https://b.example.com"}}
+	if !slices.Equal(r.Fixes, want) {
 		t.Errorf("the fixes are %+v", r.Fixes)
+	}
+}
+
+// After a check, nothing of it runs, not even of a stream that would go on, and Caddy's default storage is as before.
+func TestCheckCleansUp(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	origins := filepath.Join(t.TempDir(), "origins")
+	if err := os.WriteFile(origins, []byte("https://app.example.com"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := certmagic.Default.Storage
+	r := checktest.RunCaddyfile(t, "api.example.com {\ntls internal\ncors {\nallow_origins_from file "+origins+"\n}\nreverse_proxy "+checktest.Backend(t)+"\n}\n", "https://api.example.com/sse", "--origin=https://app.example.com", "--credentials")
+	if r.Verdict != "blocked" {
+		t.Errorf("it is %+v", r)
+	}
+	if certmagic.Default.Storage != before {
+		t.Error("the default storage is another one")
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		running := ""
+		for _, of := range []string{"check.(*memoryListener)", "caddyhttp.(*Server).ServeHTTP", "caddy-cors/origins."} {
+			if bytes.Contains(stacks, []byte(of)) {
+				running = of
+			}
+		}
+		if running == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s still runs:\n%s", running, stacks)
+		}
 	}
 }

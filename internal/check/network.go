@@ -1,4 +1,4 @@
-package caddycors
+package check
 
 import (
 	"context"
@@ -9,8 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -44,28 +42,6 @@ func newNetwork(resolve map[string]string, insecure bool) *http.Transport {
 		ForceAttemptHTTP2: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: insecure},
 	}
-}
-
-// parseResolve reads a --resolve, which is host:port:addr as curl has it. The host and the address may be IPv6 ones in
-// brackets.
-func parseResolve(text string) (hostport, target string, err error) {
-	bad := fmt.Errorf("--resolve %q is not host:port:address, such as api.example.com:443:127.0.0.1", text)
-	host, rest, ok := strings.Cut(text, ":")
-	if strings.HasPrefix(text, "[") {
-		host, rest, ok = strings.Cut(text[1:], "]:")
-	}
-	port, address, ok2 := strings.Cut(rest, ":")
-	if !ok || !ok2 || host == "" {
-		return "", "", bad
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "", "", bad
-	}
-	ip, err := netip.ParseAddr(strings.Trim(address, "[]"))
-	if err != nil {
-		return "", "", bad
-	}
-	return net.JoinHostPort(strings.ToLower(host), port), net.JoinHostPort(ip.String(), port), nil
 }
 
 // A timed transport gives each request its time, which ends at the latest when its response is closed.

@@ -1,4 +1,4 @@
-package caddycors
+package check
 
 import (
 	"context"
@@ -39,67 +39,6 @@ type localConfig struct {
 	cleanUp   []func()
 }
 
-// An exchange is what became of one request.
-type exchange struct {
-	request *http.Request
-	server  string // its name in the configuration; empty where the request left it
-
-	mu   sync.Mutex
-	seen []decisionSeen
-}
-
-// A decisionSeen is the decision of a cors handler of the configuration.
-type decisionSeen struct {
-	handler  int // its place among them
-	asked    policy.Request
-	decision policy.Decision
-}
-
-type exchangeKey struct{}
-
-// decisive is the decision that the response shows: an error route's, which is later, replaces the one before it.
-func (e *exchange) decisive() (decisionSeen, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.seen) == 0 {
-		return decisionSeen{}, false
-	}
-	return e.seen[len(e.seen)-1], true
-}
-
-// A witness is a cors handler that tells the exchange what it has decided.
-type witness struct {
-	Handler
-	Place int `json:"place"`
-}
-
-const witnessName = "cors_check"
-
-// CaddyModule returns the Caddy module information.
-func (*witness) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "http.handlers." + witnessName,
-		New: func() caddy.Module { return new(witness) },
-	}
-}
-
-// ServeHTTP does what the cors handler does.
-func (h *witness) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if e, ok := r.Context().Value(exchangeKey{}).(*exchange); ok && !decided(w) {
-		asked := h.classify(r)
-		e.mu.Lock()
-		e.seen = append(e.seen, decisionSeen{h.Place, asked, h.policies.Decide(&asked)})
-		e.mu.Unlock()
-	}
-	return h.Handler.ServeHTTP(w, r, next)
-}
-
-// registerCheckModules registers the modules that only a check uses, so that no other command shows them.
-var registerCheckModules = sync.OnceFunc(func() {
-	caddy.RegisterModule(new(overlayStorage))
-	caddy.RegisterModule(new(witness))
-})
-
 // silence keeps Caddy's logs from the check's output.
 func silence() {
 	_, _ = caddy.ProvisionContext(&caddy.Config{Logging: noLogs()}) // which cannot fail
@@ -116,7 +55,7 @@ func noLogs() *caddy.Logging {
 // provisionConfig provisions a configuration's HTTP servers, and nothing else of it that they do not need. The caller has
 // to close it.
 func provisionConfig(tree map[string]any, elsewhere http.RoundTripper) (_ *localConfig, err error) {
-	registerCheckModules()
+	registerModules()
 	var parsed caddy.Config
 	if err := remarshal(tree, &parsed); err != nil {
 		return nil, err
@@ -152,6 +91,7 @@ func provisionConfig(tree map[string]any, elsewhere http.RoundTripper) (_ *local
 		c.cleanUp = append(c.cleanUp, overlay.cancel)
 	}
 	config.AppsRaw = parsed.AppsRaw
+	base.Context = policy.WithWitness(base.Context, witnessDecision)
 	ctx, cancel := caddy.NewContext(base)
 	c.cleanUp = append(c.cleanUp, cancel)
 	app, err := ctx.App("http")
@@ -185,16 +125,16 @@ func isSafe(method string) bool {
 	return slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, method)
 }
 
-// withoutEffects removes from a configuration the handlers that could do anything beyond the response, such as a reverse
+// withoutEffects takes out of a configuration the handlers that could do anything beyond the response, such as a reverse
 // proxy.
 func withoutEffects(tree map[string]any) {
 	walk(tree, func(object map[string]any) {
-		if handlers, ok := object["handle"].([]any); ok {
-			object["handle"] = slices.DeleteFunc(handlers, func(handler any) bool {
-				h, _ := handler.(map[string]any)
-				name, _ := h["handler"].(string)
-				return !slices.Contains(effectless, name)
-			})
+		handlers, _ := object["handle"].([]any)
+		for i, handler := range handlers {
+			h, _ := handler.(map[string]any)
+			if name, _ := h["handler"].(string); !slices.Contains(effectless, name) {
+				handlers[i] = map[string]any{"handler": "vars"} // which does nothing, and keeps the places of the others
+			}
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package caddycors
+package check
 
 import (
 	"context"

@@ -1,32 +1,29 @@
-package caddycors
+package check
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/certmagic"
 )
 
 // Colors are for terminals alone, and no text has any other control character.
 func TestCheckColors(t *testing.T) {
-	r := &checkReport{
+	r := &Report{
 		Verdict:  "blocked",
-		Cause:    &checkCause{Message: "bad \x1b[2J value"},
-		Warnings: []checkWarning{{Message: "a note"}},
-		Fixes:    []checkFix{{Line: "upstream override", Block: "cors", Site: "https://api.example.com", Replaces: "upstream preserve"}},
-		Steps: []checkStep{{Text: "GET https://api.example.com/: 200", Exchange: &checkExchange{
+		Cause:    &Cause{Message: "bad \x1b[2J value"},
+		Warnings: []Warning{{Message: "a note"}},
+		Fixes:    []Fix{{Line: "upstream override", Block: "cors", Site: "https://api.example.com", Replaces: "upstream preserve"}},
+		Steps: []Step{{Text: "GET https://api.example.com/: 200", Exchange: &Exchange{
 			ResponseHeaders: map[string][]string{"Vary": {"\x1b[31m"}, "Server": {"Caddy"}},
 		}}},
 	}
-	c := &check{}
+	c := &Check{}
 	plain := r.text(c, false)
 	if strings.Contains(plain, "\x1b") || !strings.Contains(plain, `Blocked. bad \x1b[2J value`) || !strings.Contains(plain, "\nFix: in the cors block of the site https://api.example.com, add\n    upstream override   (in the place of: upstream preserve)\n") {
 		t.Errorf("without colors, it is:\n%q", plain)
@@ -105,39 +102,6 @@ func TestOverlayStorage(t *testing.T) {
 	for _, key := range []string{"a/1", "a/2", "a/b/3"} {
 		if value, err := os.ReadFile(filepath.Join(dir, key)); string(value) != "old "+key {
 			t.Errorf("beneath, %s is %q, %v", key, value, err)
-		}
-	}
-}
-
-// After a check, nothing of it runs, not even of a stream that would go on, and Caddy's default storage is as before.
-func TestCheckCleansUp(t *testing.T) {
-	t.Setenv("HOME", t.TempDir())
-	origins := filepath.Join(t.TempDir(), "origins")
-	if err := os.WriteFile(origins, []byte("https://app.example.com"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	before := certmagic.Default.Storage
-	r := checkCaddyfile(t, "api.example.com {\ntls internal\ncors {\nallow_origins_from file "+origins+"\n}\nreverse_proxy "+newBackend(t)+"\n}\n", "https://api.example.com/sse", "--origin=https://app.example.com", "--credentials")
-	if r.Verdict != "blocked" || !r.fixed {
-		t.Errorf("it is %+v", r)
-	}
-	if certmagic.Default.Storage != before {
-		t.Error("the default storage is another one")
-	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		stacks := make([]byte, 1<<20)
-		stacks = stacks[:runtime.Stack(stacks, true)]
-		running := ""
-		for _, of := range []string{"caddycors.(*memoryListener)", "caddyhttp.(*Server).ServeHTTP", "caddy-cors/origins."} {
-			if bytes.Contains(stacks, []byte(of)) {
-				running = of
-			}
-		}
-		if running == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s still runs:\n%s", running, stacks)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package caddycors
+package check
 
 import (
 	"fmt"
@@ -8,29 +8,30 @@ import (
 	"strings"
 
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
+	"github.com/caddy-cors/caddy-cors/internal/printable"
 )
 
-// A checkReport is what the check has found out. Its JSON form is documented in docs/check.md, and stable.
-type checkReport struct {
-	Verdict  string         `json:"verdict"`
-	Cause    *checkCause    `json:"cause"` // null if the call is allowed
-	Fixes    []checkFix     `json:"fixes"`
-	Warnings []checkWarning `json:"warnings"`
+// A Report is what the check has found out. Its JSON form is documented in docs/check.md, and stable.
+type Report struct {
+	Verdict  string    `json:"verdict"`
+	Cause    *Cause    `json:"cause"` // null if the call is allowed
+	Fixes    []Fix     `json:"fixes"`
+	Warnings []Warning `json:"warnings"`
 
 	// What the script sees of the response, if the call is allowed.
 	Status          int      `json:"status,omitempty"`
 	URL             string   `json:"url,omitempty"`
 	ReadableHeaders []string `json:"readable_headers"`
 
-	Steps []checkStep `json:"steps"`
+	Steps []Step `json:"steps"`
 
 	fixed bool // whether the fixes were tried, and the call is allowed with them
 }
 
 // The verdicts, besides those of a browser.
-const verdictUnknown = "unknown"
+const VerdictUnknown = "unknown"
 
-type checkCause struct {
+type Cause struct {
 	Code    string   `json:"code"`
 	Message string   `json:"message"`
 	URL     string   `json:"url,omitempty"`
@@ -40,21 +41,21 @@ type checkCause struct {
 	Names   []string `json:"names,omitempty"`  // the method, the header names or the values that it is about
 }
 
-type checkWarning struct {
+type Warning struct {
 	Code    string   `json:"code"`
 	Message string   `json:"message"`
 	Engines []string `json:"engines,omitempty"` // the browsers' that do otherwise
 }
 
-type checkStep struct {
-	Algorithm string         `json:"algorithm"`
-	Outcome   string         `json:"outcome"`
-	Text      string         `json:"text"`
-	URL       string         `json:"url"`
-	Exchange  *checkExchange `json:"exchange,omitempty"`
+type Step struct {
+	Algorithm string    `json:"algorithm"`
+	Outcome   string    `json:"outcome"`
+	Text      string    `json:"text"`
+	URL       string    `json:"url"`
+	Exchange  *Exchange `json:"exchange,omitempty"`
 }
 
-type checkExchange struct {
+type Exchange struct {
 	Preflight       bool                `json:"preflight"`
 	Method          string              `json:"method"`
 	RequestHeaders  map[string][]string `json:"request_headers"`
@@ -62,44 +63,44 @@ type checkExchange struct {
 	ResponseHeaders map[string][]string `json:"response_headers"`
 }
 
-func newReport(a *attempt) *checkReport {
+func newReport(a *attempt) *Report {
 	r := a.result
-	report := &checkReport{
+	report := &Report{
 		Verdict:         string(r.Verdict),
-		Fixes:           []checkFix{},
-		Warnings:        append([]checkWarning{}, a.warnings...),
+		Fixes:           []Fix{},
+		Warnings:        append([]Warning{}, a.warnings...),
 		Status:          r.Status,
 		URL:             r.URL,
 		ReadableHeaders: append([]string{}, r.ReadableHeaders...),
-		Steps:           []checkStep{},
+		Steps:           []Step{},
 	}
 	if c := a.cause; c != nil {
 		report.Verdict = string(fetch.Blocked)
-		report.Cause = &checkCause{Code: string(c.Code), Message: c.Message, URL: c.URL, Hop: c.Hop, At: string(c.At), Origin: c.Origin, Names: c.Names}
+		report.Cause = &Cause{Code: string(c.Code), Message: c.Message, URL: c.URL, Hop: c.Hop, At: string(c.At), Origin: c.Origin, Names: c.Names}
 	}
 	for _, s := range r.Steps {
-		step := checkStep{Algorithm: s.Algorithm, Outcome: string(s.Outcome), Text: s.Text, URL: s.URL}
+		step := Step{Algorithm: s.Algorithm, Outcome: string(s.Outcome), Text: s.Text, URL: s.URL}
 		if e := s.Exchange; e != nil {
-			step.Exchange = &checkExchange{e.Preflight, e.Method, e.RequestHeader, e.Status, e.ResponseHeader}
+			step.Exchange = &Exchange{e.Preflight, e.Method, e.RequestHeader, e.Status, e.ResponseHeader}
 		}
 		report.Steps = append(report.Steps, step)
 	}
 	return report
 }
 
-// unknownReport says that the verdict could not be found out, and why.
-func unknownReport(code, message string) *checkReport {
-	return &checkReport{
-		Verdict:         verdictUnknown,
-		Cause:           &checkCause{Code: code, Message: message},
-		Fixes:           []checkFix{},
-		Warnings:        []checkWarning{},
+// unknown says that the verdict could not be found out, and why.
+func unknown(code, message string) *Report {
+	return &Report{
+		Verdict:         VerdictUnknown,
+		Cause:           &Cause{Code: code, Message: message},
+		Fixes:           []Fix{},
+		Warnings:        []Warning{},
 		ReadableHeaders: []string{},
-		Steps:           []checkStep{},
+		Steps:           []Step{},
 	}
 }
 
-func (r *checkReport) exitCode() int {
+func (r *Report) ExitCode() int {
 	switch r.Verdict {
 	case string(fetch.Allowed):
 		return exitAllowed
@@ -115,7 +116,7 @@ type palette struct{ good, bad, note, faint, reset string }
 var colors = palette{good: "\x1b[1;32m", bad: "\x1b[1;31m", note: "\x1b[33m", faint: "\x1b[2m", reset: "\x1b[0m"}
 
 // text is the report for a person. Nothing in it that a server has sent can control a terminal.
-func (r *checkReport) text(c *check, color bool) string {
+func (r *Report) text(c *Check, color bool) string {
 	var p palette
 	if color {
 		p = colors
@@ -124,7 +125,7 @@ func (r *checkReport) text(c *check, color bool) string {
 	say := func(format string, args ...any) {
 		for i, arg := range args {
 			if text, ok := arg.(string); ok {
-				args[i] = printable(text)
+				args[i] = printable.ASCII(text)
 			}
 		}
 		fmt.Fprintf(&b, format+"\n", args...)
@@ -152,7 +153,7 @@ func (r *checkReport) text(c *check, color bool) string {
 			return name == "Origin" || strings.HasPrefix(name, "Access-Control-Request-")
 		})
 		sayHeaders(say, "  < ", step.Exchange.ResponseHeaders, func(name string) bool {
-			return isCORS(name) || name == "Location" || name == "Vary"
+			return strings.HasPrefix(name, "Access-Control-") || name == "Timing-Allow-Origin" || name == "Location" || name == "Vary"
 		})
 		b.WriteString(p.reset)
 	}
@@ -187,7 +188,7 @@ func sayHeaders(say func(string, ...any), prefix string, header map[string][]str
 }
 
 // sayFixes prints the lines as they are written into a Caddyfile, with those of one block together, and the advice.
-func (r *checkReport) sayFixes(b *strings.Builder, say func(string, ...any)) {
+func (r *Report) sayFixes(b *strings.Builder, say func(string, ...any)) {
 	for i := 0; i < len(r.Fixes); {
 		fix := r.Fixes[i]
 		if fix.Advice != "" {
@@ -225,7 +226,7 @@ func (r *checkReport) sayFixes(b *strings.Builder, say func(string, ...any)) {
 	}
 }
 
-func sayLine(say func(string, ...any), indent string, fix checkFix) {
+func sayLine(say func(string, ...any), indent string, fix Fix) {
 	if fix.Replaces != "" {
 		say(indent+"%s   (in the place of: %s)", fix.Line, fix.Replaces)
 		return

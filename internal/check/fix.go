@@ -1,4 +1,4 @@
-package caddycors
+package check
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"golang.org/x/net/http/httpguts"
 
@@ -20,8 +19,8 @@ import (
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 )
 
-// A checkFix is one change that a blocked call needs: a line of a Caddyfile, or advice where no line can do it.
-type checkFix struct {
+// A Fix is one change that a blocked call needs: a line of a Caddyfile, or advice where no line can do it.
+type Fix struct {
 	Line     string `json:"line,omitempty"`
 	Block    string `json:"block,omitempty"`    // that the line belongs in: "cors", "policy NAME", or "site"
 	Site     string `json:"site,omitempty"`     // that the block is of
@@ -37,16 +36,16 @@ const (
 // A fixer finds what would change the outcome of one attempt. For an attempt in a configuration, it makes each change
 // there as it goes, so that a next attempt tells what is still missing.
 type fixer struct {
-	check    *check
+	check    *Check
+	problems func(handler json.RawMessage, policyName string) []policy.Problem
 	attempt  *attempt
-	tree     map[string]any   // the configuration; nil for a live server
-	handlers []map[string]any // its cors handlers
-	fixes    []checkFix
+	tree     map[string]any // the configuration; nil for a live server
+	fixes    []Fix
 	applied  bool // whether all fixes have been made in the tree
 }
 
 // find returns the fixes of a blocked attempt.
-func (f *fixer) find(ctx context.Context) ([]checkFix, bool) {
+func (f *fixer) find(ctx context.Context) ([]Fix, bool) {
 	f.applied = f.tree != nil
 	cause := f.attempt.cause
 	e := f.attempt.last()
@@ -72,7 +71,7 @@ func (f *fixer) advise(format string, args ...any) {
 
 // advisedAndDone is advice that has been followed in the tree already.
 func (f *fixer) advisedAndDone(format string, args ...any) {
-	f.fixes = append(f.fixes, checkFix{Advice: fmt.Sprintf(format, args...)})
+	f.fixes = append(f.fixes, Fix{Advice: fmt.Sprintf(format, args...)})
 }
 
 // line adds a line to a policy of a handler.
@@ -82,7 +81,7 @@ func (f *fixer) line(handler map[string]any, policyName, text, replaces string) 
 		block, options = "policy "+policyName, policyOptions(handler, policyName)
 	}
 	applyLine(options, text, replaces)
-	f.fixes = append(f.fixes, checkFix{Line: text, Block: block, Site: f.site(), Replaces: replaces})
+	f.fixes = append(f.fixes, Fix{Line: text, Block: block, Site: f.site(), Replaces: replaces})
 }
 
 // site is the site that the cause is about, as its address says it.
@@ -146,7 +145,7 @@ func (f *fixer) httpsRedirect(cause *fetch.Cause) bool {
 
 // decided handles a response that a cors handler of the configuration has decided about.
 func (f *fixer) decided(cause *fetch.Cause, seen decisionSeen) {
-	handler, d := f.handlers[seen.handler], &seen.decision
+	handler, d := at(f.tree, seen.place), &seen.decision
 	p := d.Policy
 	if handler["report_only"] == true {
 		delete(handler, "report_only")
@@ -161,7 +160,7 @@ func (f *fixer) decided(cause *fetch.Cause, seen decisionSeen) {
 		}
 		return
 	}
-	preserved := handler["upstream"] == upstreamPreserve && cause.Code != fetch.MissingAllowOrigin
+	preserved := handler["upstream"] == "preserve" && cause.Code != fetch.MissingAllowOrigin
 	switch forwarded := handler["forward_preflight"] == true && cause.At == fetch.AtPreflight; {
 	case d.Outcome == policy.Denied && !preserved:
 		f.denied(handler, seen)
@@ -228,11 +227,11 @@ func (f *fixer) adviseFinalURL() {
 
 // overridden handles a response that has other headers than the cors handler's.
 func (f *fixer) overridden(handler map[string]any) {
-	if handler["upstream"] == upstreamPreserve {
-		f.line(handler, policy.DefaultName, "upstream "+upstreamOverride, "upstream "+upstreamPreserve)
+	if handler["upstream"] == "preserve" {
+		f.line(handler, policy.DefaultName, "upstream override", "upstream preserve")
 		return
 	}
-	f.advise("Something changes what cors has set, such as a header directive with a deferred operation (-, > or ?), or a reverse_proxy in handle_errors without a cors beside it: remove its %s lines. cors sets them all.", corsPrefix+"*")
+	f.advise("Something changes what cors has set, such as a header directive with a deferred operation (-, > or ?), or a reverse_proxy in handle_errors without a cors beside it: remove its %s lines. cors sets them all.", "Access-Control-*")
 }
 
 // undecided handles a response that no cors handler has seen.
@@ -260,7 +259,7 @@ func (f *fixer) undecided(ctx context.Context, cause *fetch.Cause, e *exchange) 
 	}
 	routes, _ := server["routes"].([]any)
 	server["routes"] = append([]any{map[string]any{"match": []any{match}, "handle": []any{handler}}}, routes...)
-	f.fixes = append(f.fixes, checkFix{Line: line, Block: blockSite, Site: f.site()})
+	f.fixes = append(f.fixes, Fix{Line: line, Block: blockSite, Site: f.site()})
 }
 
 // wouldDecide reports whether a cors handler would see the request itself, of which the preflight is. Nothing
@@ -322,7 +321,7 @@ func (f *fixer) live(cause *fetch.Cause) {
 // wholeDirective is a cors directive with all that the call needs.
 func (f *fixer) wholeDirective(handler map[string]any, cause *fetch.Cause) {
 	handler["allow_origins"] = []any{cause.Origin}
-	f.fixes = append(f.fixes, checkFix{Line: "cors " + cause.Origin, Block: blockSite, Site: f.site()})
+	f.fixes = append(f.fixes, Fix{Line: "cors " + cause.Origin, Block: blockSite, Site: f.site()})
 	f.needs(handler, cause)
 	if f.check.request.Credentials {
 		f.line(handler, policy.DefaultName, "allow_credentials", "")
@@ -361,28 +360,24 @@ func (f *fixer) needs(handler map[string]any, cause *fetch.Cause) {
 // takeRisks handles what credentials are refused with. A pattern that anybody can have an origin of gives way to the
 // origin; else, it is the line that takes the risk, with the safer way.
 func (f *fixer) takeRisks(handler map[string]any, policyName string) {
-	var h Handler
-	if remarshal(handlerOptions(handler), &h) != nil {
+	options := maps.Clone(handler)
+	delete(options, "handler") // which names its module
+	text, err := json.Marshal(options)
+	if err != nil {
 		return
 	}
-	repl := caddy.NewReplacer()
-	for i, options := range h.all() {
-		if h.policyName(i) != policyName {
+	origins, _ := policyOptions(handler, policyName)["allow_origins"].([]any)
+	for _, problem := range f.problems(text, policyName) {
+		m := refusedRisk.FindStringSubmatch(problem.Message)
+		if m == nil || problem.Index >= len(origins) {
 			continue
 		}
-		_, problems, _ := options.compile(policyName, options.AllowOrigins, make([]policy.Source, len(options.AllowOriginsFromRaw)), func(text string) bool { return isLoadTime(repl, text) })
-		for _, problem := range problems {
-			m := refusedRisk.FindStringSubmatch(problem.Message)
-			if m == nil || problem.Index >= len(options.AllowOrigins) {
-				continue
-			}
-			switch pattern := options.AllowOrigins[problem.Index]; m[2] {
-			case "any_origin_with_credentials", "public_suffix_with_credentials":
-				f.inPlaceOf(handler, policyName, pattern)
-			default:
-				f.line(handler, policyName, "insecure "+m[2], "")
-				f.advisedAndDone("The insecure line takes a risk, and without it the configuration is refused. Better: %s.", m[1])
-			}
+		switch pattern, _ := origins[problem.Index].(string); m[2] {
+		case "any_origin_with_credentials", "public_suffix_with_credentials":
+			f.inPlaceOf(handler, policyName, pattern)
+		default:
+			f.line(handler, policyName, "insecure "+m[2], "")
+			f.advisedAndDone("The insecure line takes a risk, and without it the configuration is refused. Better: %s.", m[1])
 		}
 	}
 }
@@ -438,13 +433,6 @@ func policyOptions(handler map[string]any, name string) map[string]any {
 	return handler
 }
 
-// handlerOptions is the handler without the key that names its module.
-func handlerOptions(handler map[string]any) map[string]any {
-	options := maps.Clone(handler)
-	delete(options, "handler")
-	return options
-}
-
 // applyLine does to a handler's JSON what a line does to its block.
 func applyLine(options map[string]any, line, replaces string) {
 	option, rest, hasValues := strings.Cut(line, " ")
@@ -458,7 +446,7 @@ func applyLine(options map[string]any, line, replaces string) {
 		options[option] = rest
 	default:
 		list, _ := options[option].([]any)
-		for _, value := range splitList(strings.ReplaceAll(rest, `"`, "")) {
+		for _, value := range strings.Split(strings.ReplaceAll(rest, `"`, ""), ", ") {
 			list = append(list, value)
 		}
 		options[option] = list

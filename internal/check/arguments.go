@@ -1,0 +1,112 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetch"
+	"github.com/caddy-cors/caddy-cors/internal/origin"
+)
+
+// Parse reads the arguments. The error is a sentence that says what to write instead.
+func Parse(flags caddycmd.Flags, args []string) (*Check, error) {
+	switch {
+	case len(args) == 0:
+		return nil, errors.New("which URL does the script call? Write it behind the command: caddy cors check https://api.example.com/ --origin https://app.example.com")
+	case len(args) > 1:
+		return nil, fmt.Errorf("one URL is checked at a time, and there are %d arguments: %q", len(args), args)
+	}
+	c := &Check{
+		request: fetch.Request{
+			URL:         args[0],
+			Origin:      flags.String("origin"),
+			Method:      flags.String("method"),
+			Credentials: flags.Bool("credentials"),
+		},
+		config:  flags.String("config"),
+		adapter: flags.String("adapter"),
+	}
+	switch scheme, _, ok := strings.Cut(c.request.URL, "://"); {
+	case !ok:
+		return nil, fmt.Errorf("the URL %q has no scheme; did you mean %q?", c.request.URL, "https://"+strings.TrimPrefix(c.request.URL, "//"))
+	case !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https"):
+		return nil, fmt.Errorf("the URL %q is neither an http:// nor an https:// one, and CORS is about those", c.request.URL)
+	}
+	if err := checkOrigin(c.request.Origin); err != nil {
+		return nil, err
+	}
+	headers, _ := flags.GetStringArray("header") // which exists
+	for _, text := range headers {
+		name, value, ok := strings.Cut(text, ":")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("the header %q is not a name, a colon and a value, such as 'Content-Type: application/json'", text)
+		}
+		c.request.Header = append(c.request.Header, fetch.Field{Name: name, Value: strings.TrimSpace(value)})
+	}
+	reads, _ := flags.GetStringArray("reads")
+	for _, name := range reads {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return nil, fmt.Errorf("--reads %q is no name of a header", name)
+		}
+		c.reads = append(c.reads, name)
+	}
+	if c.adapter != "" && c.config == "" {
+		return nil, errors.New("--adapter says how to read the --config, which is missing")
+	}
+	resolve := make(map[string]string)
+	resolves, _ := flags.GetStringArray("resolve")
+	for _, text := range resolves {
+		hostport, target, err := parseResolve(text)
+		if err != nil {
+			return nil, err
+		}
+		resolve[hostport] = target
+	}
+	c.network = newNetwork(resolve, flags.Bool("insecure"))
+	return c, nil
+}
+
+func checkOrigin(text string) error {
+	if text == "" {
+		return errors.New("--origin is missing: the origin of the page that calls, such as --origin https://app.example.com")
+	}
+	if _, ok := origin.Parse(text); ok || text == origin.Null {
+		return nil
+	}
+	if text == "*" {
+		return errors.New("--origin is the origin of one page, such as https://app.example.com, and not *")
+	}
+	if _, err := origin.ParsePattern(text); err != nil {
+		return fmt.Errorf("--origin: %w", err)
+	}
+	return fmt.Errorf("--origin: %q stands for many origins; write that of one page", text)
+}
+
+// parseResolve reads a --resolve, which is host:port:addr as curl has it. The host and the address may be IPv6 ones in
+// brackets.
+func parseResolve(text string) (hostport, target string, err error) {
+	bad := fmt.Errorf("--resolve %q is not host:port:address, such as api.example.com:443:127.0.0.1", text)
+	host, rest, ok := strings.Cut(text, ":")
+	if strings.HasPrefix(text, "[") {
+		host, rest, ok = strings.Cut(text[1:], "]:")
+	}
+	port, address, ok2 := strings.Cut(rest, ":")
+	if !ok || !ok2 || host == "" {
+		return "", "", bad
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", "", bad
+	}
+	ip, err := netip.ParseAddr(strings.Trim(address, "[]"))
+	if err != nil {
+		return "", "", bad
+	}
+	return net.JoinHostPort(strings.ToLower(host), port), net.JoinHostPort(ip.String(), port), nil
+}

@@ -1,0 +1,119 @@
+// Package check is "caddy cors check": it finds out whether a browser would let a page call a URL, and if not, what to change.
+package check
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/caddy-cors/caddy-cors/internal/policy"
+	"github.com/caddy-cors/caddy-cors/internal/printable"
+)
+
+// The exit codes of the check.
+const (
+	exitAllowed = 0
+	exitBlocked = 1
+	exitUnknown = 2
+)
+
+// A Handler is what the check needs of the cors handler.
+type Handler struct {
+	// Problems returns what is wrong with a policy of a handler that is given in its JSON form, without its module's name.
+	Problems func(handler json.RawMessage, policyName string) []policy.Problem
+}
+
+// Command returns the command "check". It needs of the cors handler what h has.
+func Command(h Handler) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check <url> --origin <origin> [-X <method>] [-H 'Name: value']... [--credentials] [--reads <field>]... [--config <file> [--adapter <name>]] [--resolve host:port:addr]... [--insecure] [--json]",
+		Short: "Tells whether a browser would let a page call a URL, and if not, what to change",
+		Long: `Does what a browser does when a script on a page of the --origin calls
+fetch(url), by the Fetch Standard, step by step: is the call cross-origin, is a
+preflight needed, does its answer allow the request, does the response, do the
+redirects, and what of the response can the script read. If the call is
+blocked, it says why, in the words of a browser's console, and which lines of
+the Caddyfile would change that.
+
+Without --config, it asks the live server, as a browser on this machine would.
+With --config, the requests run through the routes of that configuration in
+this process. Nothing listens, nothing is stored, and no certificate is needed;
+but a reverse_proxy calls its upstreams, and what they do is done. The fixes
+are tried, without any request that could change something. A redirect that
+leaves the configuration is followed to the live server.
+
+The origin is that of the page's URL, without its path: https://app.example.com.
+It is null for a page in a sandboxed frame, or opened from a file.
+
+The exit code is 0 if the call is allowed, 1 if it is blocked, and 2 if that
+could not be found out: an argument is wrong, a server does not answer.`,
+		Example: `  caddy cors check https://api.example.com/orders --origin https://app.example.com
+  caddy cors check https://api.example.com/orders/7 --origin https://app.example.com \
+      -X PUT -H 'Content-Type: application/json' --credentials --reads X-Total
+  caddy cors check https://api.example.com/ --origin https://app.example.com --config Caddyfile
+  caddy cors check https://api.example.com/ --origin https://app.example.com \
+      --resolve api.example.com:443:127.0.0.1 --insecure
+  caddy cors check https://api.example.com/ --origin https://app.example.com --json | jq -r .verdict`,
+		SilenceErrors: true, // they are said here, and exit with a code of their own
+		SilenceUsage:  true,
+	}
+	f := cmd.Flags()
+	f.String("origin", "", "The origin of the page, such as https://app.example.com; or null")
+	f.StringP("method", "X", "", "The method that the script uses, if it is not GET")
+	f.StringArrayP("header", "H", nil, "A header that the script sets, as 'Name: value'; can be repeated")
+	f.Bool("credentials", false, "The script asks for credentials: 'include', so that cookies are sent")
+	f.StringArray("reads", nil, "A response header that the script reads; can be repeated")
+	f.StringP("config", "c", "", "Check against this configuration, and not a live server")
+	f.StringP("adapter", "a", "", "Name of the config adapter to apply (when --config is used)")
+	f.StringArray("resolve", nil, "Where a live server is, as host:port:address; can be repeated")
+	f.Bool("insecure", false, "Accept any certificate of a live server")
+	f.Bool("json", false, "Print JSON")
+	exit := func(cmd *cobra.Command, code int) error {
+		// Caddy's own wrapper has the one error that carries an exit code, for codes above 1.
+		if code == exitBlocked {
+			return errors.New("blocked")
+		}
+		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return code, nil })(cmd, nil)
+	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		fmt.Fprintf(cmd.ErrOrStderr(), "caddy cors check: %s\n", printable.ASCII(err.Error()))
+		return exit(cmd, exitUnknown)
+	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer stop()
+		asJSON, _ := f.GetBool("json")
+		c, err := Parse(caddycmd.Flags{FlagSet: f}, args)
+		var report *Report
+		if err != nil {
+			report = unknown("arguments", err.Error())
+		} else {
+			report = c.Run(ctx, h)
+		}
+		switch {
+		case asJSON:
+			encoder := json.NewEncoder(cmd.OutOrStdout())
+			encoder.SetIndent("", "  ")
+			encoder.SetEscapeHTML(false)
+			if err := encoder.Encode(report); err != nil {
+				return exit(cmd, exitUnknown)
+			}
+		case report.Verdict == VerdictUnknown && len(report.Steps) == 0:
+			for line := range strings.Lines(report.Cause.Message) { // of a refused configuration, there may be several
+				fmt.Fprintf(cmd.ErrOrStderr(), "caddy cors check: %s\n", printable.ASCII(strings.TrimSuffix(line, "\n")))
+			}
+		default:
+			fmt.Fprint(cmd.OutOrStdout(), report.text(c, os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(os.Stdout.Fd()))))
+		}
+		return exit(cmd, report.ExitCode())
+	}
+	return cmd
+}

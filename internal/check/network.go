@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -32,7 +31,7 @@ func newNetwork(resolve map[string]string, insecure bool) *http.Transport {
 				return dialer.DialContext(ctx, network, address)
 			}
 			conn, err := dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
-			if errors.Is(err, syscall.ECONNREFUSED) {
+			if errors.Is(err, connRefused) {
 				if conn, err := dialer.DialContext(ctx, network, net.JoinHostPort("::1", port)); err == nil {
 					return conn, nil
 				}
@@ -98,7 +97,7 @@ func explainFailure(err error) (code, message string) {
 		return "timeout", fmt.Sprintf("The server does not answer: %v.", err)
 	case errors.As(err, &dns):
 		return "dns", fmt.Sprintf("The address of %q cannot be found: %v. If the name is only known elsewhere, say where the server is with --resolve.", dns.Name, err)
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, connRefused):
 		return "connection-refused", fmt.Sprintf("Nobody listens there: %v.", err)
 	case errors.As(err, &noTLS), errors.Is(err, http.ErrSchemeMismatch):
 		return "tls", fmt.Sprintf("The server does not speak TLS on that port; is it meant to be an http:// URL? %v.", err)

@@ -25,6 +25,7 @@ var imports = map[string][]string{
 	module + "/internal/check": {
 		module + "/internal/origin", module + "/internal/policy", module + "/internal/fetch", module + "/internal/printable",
 	},
+	module + "/internal/check/edit":      nil,
 	module + "/internal/check/checktest": {module + "/internal/check"},
 	module: {
 		module + "/internal/check", module + "/internal/origin", module + "/internal/policy", module + "/internal/printable",

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
 // caddy runs the command that this package builds and returns what it printed.
@@ -26,19 +29,12 @@ func caddy(t *testing.T, args ...string) (output string, ok bool) {
 var binary string
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "caddy-cors")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "caddy")
-		if output, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-			os.Stderr.Write(output)
-			return 1
-		}
-		return m.Run()
-	}())
+	var err error
+	if binary, err = livecaddy.Binary(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
 }
 
 func TestListModules(t *testing.T) {
@@ -100,19 +96,14 @@ func TestBuildFromAnotherModule(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run := func(name string, args ...string) string {
+	run := func(name string, args ...string) {
 		command := exec.Command(name, args...)
 		command.Dir = dir
 		command.Env = append(os.Environ(), "GOFLAGS=-mod=mod")
-		output, err := command.CombinedOutput()
-		if err != nil {
+		if output, err := command.CombinedOutput(); err != nil {
 			t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, output)
 		}
-		return string(output)
 	}
 	run("go", "mod", "edit", "-module=caddy", "-require=github.com/caddy-cors/caddy-cors@v0.0.0", "-replace=github.com/caddy-cors/caddy-cors="+root)
-	run("go", "build", "-o", "caddy", ".")
-	if modules := run(filepath.Join(dir, "caddy"), "list-modules"); !strings.Contains(modules, "\nhttp.handlers.cors\n") {
-		t.Errorf("no http.handlers.cors among:\n%s", modules)
-	}
+	run("go", "vet", ".") // which compiles all of it, and links nothing
 }

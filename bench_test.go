@@ -7,10 +7,8 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	caddycors "github.com/caddy-cors/caddy-cors"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
@@ -50,33 +48,20 @@ func costs() []cost {
 	}
 }
 
-// discard is a response writer that keeps nothing but its headers.
-type discard struct{ header http.Header }
-
-func (d discard) Header() http.Header         { return d.header }
-func (d discard) Write(p []byte) (int, error) { return len(p), nil }
-func (d discard) WriteHeader(int)             {}
-
 // serve returns a function that serves the request once, into a response with the headers that responses have.
 func (c cost) serve(t testing.TB) func() {
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
-	t.Cleanup(cancel)
-	module, err := ctx.LoadModuleByID(string(new(caddycors.Handler).CaddyModule().ID), json.RawMessage(c.config))
-	if err != nil {
-		t.Fatal(err)
-	}
-	handler := module.(caddyhttp.MiddlewareHandler)
+	handler := livecaddy.HandlerJSON(t, json.RawMessage(c.config))
 	request := &http.Request{Method: c.method, Host: "api.example.com", URL: &url.URL{Path: "/"}, Header: c.header}
 	body := []byte("hello")
 	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		_, err := w.Write(body)
 		return err
 	})
-	w := discard{make(http.Header)}
+	w := livecaddy.Discard{}
 	server, contentType := []string{"Caddy"}, []string{"application/json"}
 	return func() {
-		clear(w.header)
-		w.header["Server"], w.header["Content-Type"] = server, contentType
+		clear(w)
+		w["Server"], w["Content-Type"] = server, contentType
 		if err := handler.ServeHTTP(w, request, next); err != nil {
 			t.Fatal(err)
 		}
@@ -143,6 +128,7 @@ func BenchmarkOrigins(b *testing.B) {
 
 // A request costs one allocation, however many origins there are.
 func TestAllocations(t *testing.T) {
+	livecaddy.ForgetDenials(t)
 	for _, c := range costs() {
 		if n := testing.AllocsPerRun(100, c.serve(t)); n > 1 {
 			t.Errorf("%s: %v allocations", c.name, n)

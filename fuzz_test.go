@@ -3,7 +3,6 @@ package caddycors_test
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -166,44 +165,7 @@ func (s subject) handler(t testing.TB, options ...string) caddyhttp.MiddlewareHa
 		}
 		directive = block + strings.Join(options, "\n") + "\n}"
 	}
-	return provision(t, directive)
-}
-
-// provision loads the handler of a directive.
-func provision(t testing.TB, directive string) caddyhttp.MiddlewareHandler {
-	t.Helper()
-	handler := new(caddycors.Handler)
-	if err := handler.UnmarshalCaddyfile(caddyfile.NewTestDispenser(directive)); err != nil {
-		t.Fatal(err)
-	}
-	config, err := json.Marshal(handler)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := caddy.NewContext(quiet(t))
-	t.Cleanup(cancel)
-	module, err := ctx.LoadModuleByID(string(handler.CaddyModule().ID), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return module.(caddyhttp.MiddlewareHandler)
-}
-
-// quiet returns the context of a Caddy that has a storage of its own, and writes its log to nowhere.
-func quiet(t testing.TB) caddy.Context {
-	t.Helper()
-	config := new(caddy.Config)
-	if err := json.Unmarshal(fmt.Appendf(nil, `{
-		"logging": {"logs": {"default": {"writer": {"output": "discard"}}}},
-		"storage": {"module": "file_system", "root": %q}
-	}`, t.TempDir()), config); err != nil {
-		t.Fatal(err)
-	}
-	ctx, err := caddy.ProvisionContext(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ctx
+	return livecaddy.Handler(t, directive)
 }
 
 // A judgment is what a subject makes of a request.
@@ -703,7 +665,7 @@ func FuzzCaddyfile(f *testing.F) {
 	} {
 		f.Add(directive)
 	}
-	server := quiet(f)
+	server := livecaddy.Context(f, f.TempDir())
 	place := regexp.MustCompile(`, at Caddyfile:([0-9]+)\z`)
 	f.Fuzz(func(t *testing.T, directive string) {
 		if strings.Contains(directive, "import") || strings.Contains(directive, "file.") {
@@ -732,7 +694,7 @@ func FuzzCaddyfile(f *testing.F) {
 				t.Fatalf("%q adapts to %s, but formatted to %s, %v", text, config, again, err)
 			}
 		}
-		for _, handler := range corsHandlers(t, config) {
+		for _, handler := range livecaddy.Handlers(t, config) {
 			ctx, cancel := caddy.NewContext(server)
 			defer cancel()
 			loaded, err := ctx.LoadModuleByID("http.handlers.cors", handler)
@@ -795,28 +757,4 @@ func tokensOf(text []byte) []string {
 		end = token.Line + token.NumLineBreaks()
 	}
 	return lines
-}
-
-// corsHandlers returns the cors handlers that a configuration has anywhere.
-func corsHandlers(t *testing.T, config json.RawMessage) (handlers []json.RawMessage) {
-	var object map[string]json.RawMessage
-	var array []json.RawMessage
-	switch {
-	case json.Unmarshal(config, &object) == nil:
-		if string(object["handler"]) == `"cors"` {
-			delete(object, "handler")
-			handler, err := json.Marshal(object)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return append(handlers, handler)
-		}
-		array = slices.Collect(maps.Values(object))
-	case json.Unmarshal(config, &array) != nil:
-		return nil
-	}
-	for _, inner := range array {
-		handlers = append(handlers, corsHandlers(t, inner)...)
-	}
-	return handlers
 }

@@ -1,15 +1,12 @@
 package caddycors_test
 
 import (
-	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"unicode"
 )
 
 const module = "github.com/caddy-cors/caddy-cors"
@@ -33,6 +30,8 @@ var imports = map[string][]string{
 	},
 	module + "/cmd/caddy":          {module},
 	module + "/internal/livecaddy": nil,
+	module + "/internal/markdown":  nil,
+	module + "/docs":               nil,
 	module + "/e2e":                nil,
 }
 
@@ -127,37 +126,6 @@ func TestWorkflowIsPinned(t *testing.T) {
 	}
 	if !strings.Contains(workflow, "\npermissions:\n  contents: read\n\n") || strings.Count(workflow, "permissions:") != 1 {
 		t.Error("it has other permissions than to read the contents")
-	}
-}
-
-// The files, tests and functions that the pages for contributors name are there.
-func TestPagesNameWhatIsThere(t *testing.T) {
-	words := make(map[string]bool) // of the code
-	if err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
-		if strings.HasSuffix(path, ".go") {
-			for _, word := range strings.FieldsFunc(readFile(t, path), func(r rune) bool {
-				return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
-			}) {
-				words[word] = true
-			}
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	for _, page := range []string{"CONTRIBUTING.md", "docs/architecture.md"} {
-		text := regexp.MustCompile(`\]\(.*?\)`).ReplaceAllString(readFile(t, page), "]") // links are tested for all pages
-		files := submatches(`([\w./*-]+\.(?:go|md|yml|example|caddyfiletest))\b`, text)
-		for _, name := range append(files, submatches("`([\\w./-]+/)`", text)...) {
-			if found, err := filepath.Glob(name); err != nil || len(found) == 0 {
-				t.Errorf("%s: there is no %s", page, name)
-			}
-		}
-		for _, name := range submatches("`(\\w*[A-Z]\\w*)`", text) {
-			if _, err := os.Stat(name); err != nil && !words[name] {
-				t.Errorf("%s: there is no %s", page, name)
-			}
-		}
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,6 +22,7 @@ import (
 	"golang.org/x/net/websocket"
 
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
+	"github.com/caddy-cors/caddy-cors/internal/markdown"
 )
 
 // A consoleCase is a call that browsers block, with something in their consoles that a section of docs/troubleshooting.md
@@ -326,21 +326,25 @@ type quotedSection struct {
 // engine what stands for a "…" at their beginning.
 func quotedMessages(t *testing.T) (beginnings map[string][]string, sections []quotedSection) {
 	t.Helper()
-	page, err := os.ReadFile("../docs/troubleshooting.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	engineOf := map[string]string{"Chrome": "Chromium", "Firefox": "Firefox", "Safari": "WebKitGTK"}
-	item := regexp.MustCompile("(?m)^- (Chrome|Firefox|Safari)[^:`]*: (?:`` (.+) ``|`([^`]+)`)$")
-	for text := range strings.SplitSeq(string(page), "\n## ") {
-		heading, text, _ := strings.Cut(text, "\n")
-		section := quotedSection{heading, make(map[string][]string)}
-		for _, m := range item.FindAllStringSubmatch(text, -1) {
-			section.messages[engineOf[m[1]]] = append(section.messages[engineOf[m[1]]], m[2]+m[3])
+	read := func(part markdown.Section) map[string][]string {
+		messages := make(map[string][]string)
+		for _, item := range part.Items() {
+			browser, _, _ := strings.Cut(item.Text, ":")
+			browser, _, _ = strings.Cut(browser, ",")
+			if engine := engineOf[browser]; engine != "" && len(item.Code) == 1 {
+				messages[engine] = append(messages[engine], item.Code[0])
+			}
 		}
-		sections = append(sections, section)
+		return messages
 	}
-	return sections[0].messages, sections[1:]
+	all := markdown.Read(t, "../docs/troubleshooting.md").Sections()
+	for _, section := range all {
+		if section.Level == 2 {
+			sections = append(sections, quotedSection{section.Heading, read(section)})
+		}
+	}
+	return read(all[0].Intro()), sections
 }
 
 // What the words in capitals stand for.

@@ -14,14 +14,10 @@ import (
 	"strings"
 	"testing"
 
-	_ "github.com/caddy-cors/caddy-cors"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
-const (
-	app    = "https://app.example.com" // the origin of the page
-	cookie = "session=alice"           // of the whole of example.com
-)
+const cookie = "session=alice" // of the whole of example.com
 
 // An errorCase is an error that people meet when a page calls an API of another origin. It has two sites, which differ
 // by a cors block alone, or by TLS too where the lack of it is the error. All else is as it should be: the backend does

@@ -1,45 +1,28 @@
-package caddycors_test
+package docs_test
 
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	caddycors "github.com/caddy-cors/caddy-cors"
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
+	"github.com/caddy-cors/caddy-cors/internal/markdown"
 )
-
-// migratingPage returns docs/migrating.md.
-func migratingPage(t *testing.T) string {
-	t.Helper()
-	page, err := os.ReadFile("docs/migrating.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(page)
-}
 
 // migration returns the Caddyfiles under a heading of the page.
 func migration(t *testing.T, heading string) *recipe {
 	t.Helper()
-	_, section, found := strings.Cut(migratingPage(t), "\n## "+heading+"\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	r := &recipe{caddyfiles: blocks(section, "caddyfile")}
-	if !found || len(r.caddyfiles) == 0 {
+	r := newRecipe(markdown.Read(t, "migrating.md").Section(t, heading))
+	if len(r.caddyfiles) == 0 {
 		t.Fatalf("docs/migrating.md has no Caddyfile under %q", heading)
 	}
-	r.ran = make([]atomic.Bool, len(r.caddyfiles))
 	return r
 }
-
-const apiSite = "https://api.example.com"
 
 // taught is a backend that has been taught some CORS on one of its paths, and has never heard of OPTIONS.
 func taught(w http.ResponseWriter, r *http.Request) {
@@ -109,25 +92,25 @@ func TestMigrated(t *testing.T) {
 			for _, origin := range test.allowed {
 				actual := append([]string{"Access-Control-Allow-Origin: " + origin}, test.actual...)
 				whole := append(slices.Clone(actual), test.preflight...)
-				n.send(t, "OPTIONS", apiSite, preflight(origin, "PUT")).Want(t, 204, whole, varyPreflight)
+				n.send(t, "OPTIONS", api, preflight(origin, "PUT")).Want(t, 204, whole, varyPreflight)
 				noAge := slices.DeleteFunc(whole, func(line string) bool { return strings.HasPrefix(line, "Access-Control-Max-Age") })
-				n.send(t, "OPTIONS", apiSite, preflight(origin, "LINK")).Want(t, 204, noAge, varyPreflight)
+				n.send(t, "OPTIONS", api, preflight(origin, "LINK")).Want(t, 204, noAge, varyPreflight)
 				for path, status := range map[string]int{"/": 200, "/moved": 302, "/fails": 500, "/gone": 502} {
-					n.send(t, "GET", apiSite+path, fields{"Origin": origin}).Want(t, status, actual, varyOrigin)
+					n.send(t, "GET", api+path, fields{"Origin": origin}).Want(t, status, actual, varyOrigin)
 				}
-				n.send(t, "GET", apiSite+"/own", fields{"Origin": origin}).Want(t, 200, actual, []string{"Origin", "Accept"})
+				n.send(t, "GET", api+"/own", fields{"Origin": origin}).Want(t, 200, actual, []string{"Origin", "Accept"})
 			}
 			for _, origin := range test.denied {
-				n.send(t, "OPTIONS", apiSite, preflight(origin, "PUT")).Want(t, 403, nil, varyPreflight)
-				n.send(t, "GET", apiSite, fields{"Origin": origin}).Want(t, 200, nil, varyOrigin)
-				n.send(t, "GET", apiSite+"/own", fields{"Origin": origin}).Want(t, 200, nil, []string{"Origin", "Accept"})
+				n.send(t, "OPTIONS", api, preflight(origin, "PUT")).Want(t, 403, nil, varyPreflight)
+				n.send(t, "GET", api, fields{"Origin": origin}).Want(t, 200, nil, varyOrigin)
+				n.send(t, "GET", api+"/own", fields{"Origin": origin}).Want(t, 200, nil, []string{"Origin", "Accept"})
 			}
-			n.send(t, "GET", apiSite, nil).Want(t, 200, nil, varyOrigin)
+			n.send(t, "GET", api, nil).Want(t, 200, nil, varyOrigin)
 
 			if asked := n.programAsked(); slices.Contains(asked, "OPTIONS /") {
 				t.Error("a preflight has reached the backend")
 			}
-			n.send(t, "OPTIONS", apiSite, fields{"Origin": test.denied[0]}).Want(t, 405, nil, varyOrigin)
+			n.send(t, "OPTIONS", api, fields{"Origin": test.denied[0]}).Want(t, 405, nil, varyOrigin)
 		})
 	}
 }
@@ -150,7 +133,7 @@ func TestMigratedForEveryone(t *testing.T) {
 		t.Run(test.heading, func(t *testing.T) {
 			n := migration(t, test.heading).run(t, test.number, taught)
 			n.calls(t, test.calls...)
-			n.send(t, "GET", apiSite+"/own", nil).Want(t, 200, []string{"Access-Control-Allow-Origin: *"}, []string{"Accept"})
+			n.send(t, "GET", api+"/own", nil).Want(t, 200, []string{"Access-Control-Allow-Origin: *"}, []string{"Accept"})
 		})
 	}
 }
@@ -167,7 +150,7 @@ func TestMigratingStepByStep(t *testing.T) {
 	t.Run("only reporting", func(t *testing.T) {
 		n := way.run(t, 1, own)
 		n.calls(t, call{"a call that the policy allows", put, allowed}, call{"one that it does not", del, allowed}, call{"another origin's", fromOther, allowed})
-		n.send(t, "GET", apiSite, fields{"Origin": other}).Want(t, 200, []string{
+		n.send(t, "GET", api, fields{"Origin": other}).Want(t, 200, []string{
 			"Access-Control-Allow-Origin: *", "Access-Control-Allow-Methods: PUT, DELETE", "Access-Control-Allow-Headers: content-type",
 		}, nil)
 		if asked := n.programAsked(); !slices.Contains(asked, "OPTIONS /") {
@@ -177,7 +160,7 @@ func TestMigratingStepByStep(t *testing.T) {
 	t.Run("switched", func(t *testing.T) {
 		n := way.run(t, 1, own, "\t\treport_only\n", "")
 		n.calls(t, call{"a call that the policy allows", put, allowed}, call{"one that it does not", del, "method-not-allowed"}, call{"another origin's", fromOther, "missing-allow-origin"})
-		n.send(t, "GET", apiSite, fields{"Origin": app}).Want(t, 200, allowApp, varyOrigin)
+		n.send(t, "GET", api, fields{"Origin": app}).Want(t, 200, allowApp, varyOrigin)
 		if asked := n.programAsked(); slices.Contains(asked, "OPTIONS /") {
 			t.Errorf("the backend was asked for %q", asked)
 		}
@@ -211,9 +194,9 @@ func TestHeaderLines(t *testing.T) {
 		{"the deferred line", 3, []string{"header Access", "header >Access"}},
 		{"cors", 2, nil},
 	}
-	get := func(path string) fetch.Request { return fetch.Request{URL: apiSite + path} }
+	get := func(path string) fetch.Request { return fetch.Request{URL: api + path} }
 	put := func(path, origin string) fetch.Request {
-		return fetch.Request{URL: apiSite + path, Origin: origin, Method: "PUT", Header: sets("Content-Type", "application/json")}
+		return fetch.Request{URL: api + path, Origin: origin, Method: "PUT", Header: sets("Content-Type", "application/json")}
 	}
 	calls := []struct {
 		name    string
@@ -239,14 +222,14 @@ func TestHeaderLines(t *testing.T) {
 			for _, c := range calls {
 				n.calls(t, call{c.name, c.request, c.want[i]})
 			}
-			res := n.send(t, "GET", apiSite+"/handled", fields{"Origin": app})
+			res := n.send(t, "GET", api+"/handled", fields{"Origin": app})
 			if ran := strings.Contains(res.Text, "own handle"); ran != (candidate.name != "the snippet") {
 				t.Errorf("the site's own handle runs: %v", ran)
 			}
 			if varies := slices.Contains(res.Vary(), "Origin"); varies != ours {
 				t.Errorf("Vary has Origin: %v", varies)
 			}
-			plain := n.send(t, "OPTIONS", apiSite+"/orders", nil).StatusCode
+			plain := n.send(t, "OPTIONS", api+"/orders", nil).StatusCode
 			if answered := plain == 204; answered != (candidate.name == "the snippet") {
 				t.Errorf("an OPTIONS request that is no preflight gets %d", plain)
 			}
@@ -285,7 +268,7 @@ func TestMigratingPaths(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := migration(t, "From Caddy 1").run(t, 1, taught, test.edit...)
 			for path, want := range test.paths {
-				n.calls(t, call{path, fetch.Request{URL: apiSite + path}, want})
+				n.calls(t, call{path, fetch.Request{URL: api + path}, want})
 			}
 		})
 	}
@@ -362,27 +345,13 @@ func TestMigratingTables(t *testing.T) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		options[name] = true
 	}
-	page, tables := migratingPage(t), 0
-	here := -1 // the column, in a table that has it
-	for row := range strings.Lines(page) {
-		cells := strings.Split(row, "|")
-		if len(cells) < 3 {
-			here = -1
-			continue
-		}
-		if column := slices.Index(cells, " here "); column >= 0 {
-			here = column
-			tables++
-			continue
-		}
-		if here < 0 {
-			continue
-		}
-		for _, span := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[here], -1) {
-			line := span[1]
+	page := markdown.Read(t, "migrating.md").Whole()
+	cells, tables := page.Columns("here")
+	for _, cell := range cells {
+		for _, line := range cell.Code {
 			option, value, _ := strings.Cut(line, " ")
 			if !options[option] {
-				t.Errorf("%q is no option, in %s", option, row)
+				t.Errorf("%q is no option, in %s", option, cell.Text)
 			}
 			site := line
 			switch {
@@ -398,7 +367,13 @@ func TestMigratingTables(t *testing.T) {
 			}
 		}
 	}
-	if want := strings.Count(page, "\n## From "); tables != want {
-		t.Errorf("%d tables, and %d to move from", tables, want)
+	from := 0
+	for _, section := range page.Sections() {
+		if strings.HasPrefix(section.Heading, "From ") {
+			from++
+		}
+	}
+	if tables != from {
+		t.Errorf("%d tables, and %d to move from", tables, from)
 	}
 }

@@ -1,11 +1,11 @@
-package caddycors
+// Package docs_test holds the documentation to the code.
+package docs_test
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,103 +13,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
+	"github.com/caddy-cors/caddy-cors/internal/markdown"
 )
 
-// A page is a Markdown page of the repository, by its lines.
-type page struct {
-	path  string
-	lines []pageLine
-}
-
-// A pageLine is a line, and the fence that it is of: nil for prose. The level is that of a heading, and 0 for all else.
-type pageLine struct {
-	text  string
-	code  *fence
-	level int
-}
-
-// A fence is a fenced code block.
-type fence struct {
-	line int    // that opens it
-	info string // what stands behind the opening backquotes
-	text string
-}
-
-var (
-	quoteMark   = regexp.MustCompile("^ {0,3}(> ?)+")
-	fenceLine   = regexp.MustCompile("^\\s*(```+|~~~+)\\s*(.*)$")
-	headingMark = regexp.MustCompile("^#{1,6} ")
-)
-
-func readPage(t *testing.T, path string) *page {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &page{path: path}
-	var code *fence
-	var mark string
-	for text := range strings.Lines(string(content)) {
-		text = quoteMark.ReplaceAllString(strings.TrimSuffix(text, "\n"), "")
-		m := fenceLine.FindStringSubmatch(text)
-		switch {
-		case code == nil && m != nil:
-			code, mark = &fence{line: len(p.lines) + 1, info: strings.TrimSpace(m[2])}, m[1]
-			p.lines = append(p.lines, pageLine{code: code})
-		case code == nil:
-			p.lines = append(p.lines, pageLine{text: text, level: len(strings.TrimSpace(headingMark.FindString(text)))})
-		case m != nil && m[2] == "" && strings.HasPrefix(m[1], mark):
-			p.lines = append(p.lines, pageLine{code: code})
-			code = nil
-		default:
-			code.text += text + "\n"
-			p.lines = append(p.lines, pageLine{text: text, code: code})
-		}
-	}
-	if code != nil {
-		t.Errorf("%s:%d: the code block has no end", path, code.line)
-	}
-	return p
-}
-
-// readPages reads all pages of the repository, but for what is in directories whose names start with a dot.
-func readPages(t *testing.T) []*page {
-	t.Helper()
-	var pages []*page
-	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name := entry.Name()
-		switch {
-		case entry.IsDir() && (name == "testdata" || name != "." && strings.HasPrefix(name, ".")):
-			return filepath.SkipDir
-		case !entry.IsDir() && strings.HasSuffix(name, ".md"):
-			pages = append(pages, readPage(t, path))
-		}
-		return nil
-	})
-	if err != nil || len(pages) < 2 {
-		t.Fatal(err, len(pages))
-	}
-	return pages
-}
-
-func (p *page) fences() []*fence {
-	var fences []*fence
-	for _, line := range p.lines {
-		if line.code != nil && !slices.Contains(fences, line.code) {
-			fences = append(fences, line.code)
-		}
-	}
-	return fences
-}
+// root is the repository's directory.
+const root = ".."
 
 // What is shown of a configuration is right: it loads as it is written. What a block is, is said behind the backquotes that
 // open it:
@@ -124,17 +36,15 @@ func (p *page) fences() []*fence {
 // Blocks of other languages are not looked at. One of no language, or an indented one, must not be a Caddyfile; a synopsis,
 // with "<...>" for what is to be filled in, is none.
 func TestDocumentedConfigurations(t *testing.T) {
-	for _, p := range readPages(t) {
-		for i, line := range p.lines {
-			indented := strings.HasPrefix(line.text, "    ") || strings.HasPrefix(line.text, "\t")
-			if line.code == nil && indented && isCaddyfile(line.text) {
-				t.Errorf("%s:%d: this looks like a Caddyfile; put it between ```caddyfile and ```", p.path, i+1)
-			}
-		}
-		for _, f := range p.fences() {
-			t.Run(fmt.Sprintf("%s:%d", p.path, f.line), func(t *testing.T) {
-				if err := checkBlock(t, f); err != nil {
-					t.Errorf("%v, in:\n%s", err, f.text)
+	pages := markdown.ReadAll(t, root)
+	if len(pages) < 2 {
+		t.Fatalf("%d pages", len(pages))
+	}
+	for _, p := range pages {
+		for _, b := range p.Whole().Blocks() {
+			t.Run(fmt.Sprintf("%s:%d", p.Path, b.Line), func(t *testing.T) {
+				if err := checkBlock(t, b); err != nil {
+					t.Errorf("%v, in:\n%s", err, b.Text)
 				}
 			})
 		}
@@ -175,7 +85,7 @@ func TestCheckBlock(t *testing.T) {
 		{"another language", "nginx", "server {\n}\n", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			err := checkBlock(t, &fence{info: test.info, text: test.text})
+			err := checkBlock(t, markdown.Block{Info: test.info, Text: test.text})
 			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got: %v, want: %q", err, test.want)
 			}
@@ -183,20 +93,20 @@ func TestCheckBlock(t *testing.T) {
 	}
 }
 
-func checkBlock(t *testing.T, f *fence) error {
-	language, kind, _ := strings.Cut(f.info, " ")
+func checkBlock(t *testing.T, b markdown.Block) error {
+	language, kind, _ := strings.Cut(b.Info, " ")
 	var config []byte
 	var err error
 	switch {
-	case f.info == "caddyfile" || f.info == "caddyfile refused":
-		config, err = adaptBlock(t, f.text)
-	case f.info == "json" || f.info == "json refused":
-		config, err = completeJSON(f.text)
-	case f.info == "json output":
-		return isJSON(f.text)
+	case b.Info == "caddyfile" || b.Info == "caddyfile refused":
+		config, err = adaptBlock(t, b.Text)
+	case b.Info == "json" || b.Info == "json refused":
+		config, err = completeJSON(b.Text)
+	case b.Info == "json output":
+		return isJSON(b.Text)
 	case strings.Contains(strings.ToLower(language), "caddy") || strings.HasPrefix(strings.ToLower(language), "json"):
-		return fmt.Errorf("what is %q? A block is one of caddyfile, json, each of them refused, and json output", f.info)
-	case language == "" && isCaddyfile(f.text):
+		return fmt.Errorf("what is %q? A block is one of caddyfile, json, each of them refused, and json output", b.Info)
+	case language == "" && isCaddyfile(b.Text):
 		return errors.New("this looks like a Caddyfile; write ```caddyfile")
 	default:
 		return nil
@@ -314,7 +224,7 @@ func validate(t *testing.T, config []byte) error {
 	}
 	storage := filepath.Join(dir, "storage")
 	tree["storage"] = map[string]any{"module": "file_system", "root": storage}
-	walk(tree["apps"], func(object map[string]any) {
+	livecaddy.WalkJSON(tree["apps"], func(object map[string]any) {
 		switch object["source"] {
 		case "file":
 			object["path"] = list
@@ -346,125 +256,30 @@ func validate(t *testing.T, config []byte) error {
 
 // Links within the repository lead somewhere: to a file or directory that exists, and to a heading of it.
 func TestLinks(t *testing.T) {
-	pages := readPages(t)
+	pages := markdown.ReadAll(t, root)
 	anchors := make(map[string][]string)
 	for _, p := range pages {
-		anchors[p.path] = p.anchors()
+		anchors[p.Path] = p.Anchors()
 	}
 	for _, p := range pages {
-		for _, link := range linksIn(p.lines) {
-			to, err := url.Parse(link)
+		for _, link := range p.Whole().Links() {
+			to, err := url.Parse(link.Destination)
 			if err != nil {
-				t.Errorf("%s: %v", p.path, err)
+				t.Errorf("%s: %v", p.Path, err)
 				continue
 			}
 			if to.IsAbs() {
 				continue
 			}
-			target := p.path
+			target := p.Path
 			if to.Path != "" {
-				target = filepath.Join(filepath.Dir(p.path), to.Path)
+				target = filepath.Join(filepath.Dir(p.Path), to.Path)
 			}
 			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s: the link %s leads nowhere: %v", p.path, link, err)
+				t.Errorf("%s: the link %s leads nowhere: %v", p.Path, link.Destination, err)
 			} else if headings, ok := anchors[target]; ok && to.Fragment != "" && !slices.Contains(headings, to.Fragment) {
-				t.Errorf("%s: the link %s leads to no heading of %s", p.path, link, target)
+				t.Errorf("%s: the link %s leads to no heading of %s", p.Path, link.Destination, target)
 			}
-		}
-	}
-}
-
-var (
-	codeSpan       = regexp.MustCompile("`[^`]+`")
-	inlineLink     = regexp.MustCompile(`\]\(<?([^)\s>]+)>?(?:\s+"[^"]*")?\)`)
-	linkDefinition = regexp.MustCompile(`(?m)^\s*\[[^\]]+\]:\s+<?([^\s>]+)`)
-)
-
-// linksIn returns the targets of the links in the prose.
-func linksIn(lines []pageLine) []string {
-	var prose strings.Builder
-	for _, line := range lines {
-		if line.code == nil {
-			fmt.Fprintln(&prose, line.text)
-		}
-	}
-	var links []string
-	for paragraph := range strings.SplitSeq(prose.String(), "\n\n") {
-		paragraph = codeSpan.ReplaceAllString(paragraph, "")
-		for _, form := range []*regexp.Regexp{inlineLink, linkDefinition} {
-			for _, m := range form.FindAllStringSubmatch(paragraph, -1) {
-				links = append(links, m[1])
-			}
-		}
-	}
-	return links
-}
-
-// A heading is a heading of a page, and what stands under it up to the next one of its level or above.
-type heading struct {
-	level int
-	text  string
-	lines []pageLine
-}
-
-func (p *page) headings() []heading { return headingsIn(p.lines) }
-
-// headings returns those below the heading.
-func (h heading) headings() []heading { return headingsIn(h.lines) }
-
-func headingsIn(lines []pageLine) []heading {
-	var headings []heading
-	for i, line := range lines {
-		if line.level == 0 {
-			continue
-		}
-		below := lines[i+1:]
-		if end := slices.IndexFunc(below, func(next pageLine) bool { return next.level > 0 && next.level <= line.level }); end >= 0 {
-			below = below[:end]
-		}
-		headings = append(headings, heading{line.level, strings.TrimSpace(strings.Trim(line.text, "#")), below})
-	}
-	return headings
-}
-
-var linkInHeading = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
-
-// anchors returns the anchors of the headings as GitHub makes them: the text in lower case, without punctuation, with a
-// hyphen for each blank; and with a number where a heading comes again.
-func (p *page) anchors() []string {
-	var anchors []string
-	times := make(map[string]int)
-	for _, h := range p.headings() {
-		anchor := strings.Map(func(r rune) rune {
-			switch {
-			case r == ' ':
-				return '-'
-			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsMark(r):
-				return unicode.ToLower(r)
-			}
-			return -1
-		}, linkInHeading.ReplaceAllString(h.text, "$1"))
-		if n := times[anchor]; n > 0 {
-			anchors = append(anchors, fmt.Sprintf("%s-%d", anchor, n))
-		} else {
-			anchors = append(anchors, anchor)
-		}
-		times[anchor]++
-	}
-	return anchors
-}
-
-// walk calls f for each object of a JSON value.
-func walk(value any, f func(object map[string]any)) {
-	switch v := value.(type) {
-	case map[string]any:
-		f(v)
-		for _, inner := range v {
-			walk(inner, f)
-		}
-	case []any:
-		for _, inner := range v {
-			walk(inner, f)
 		}
 	}
 }

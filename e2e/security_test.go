@@ -1,15 +1,8 @@
-package caddycors_test
+package e2e_test
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
 	"net/http"
-	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,8 +10,6 @@ import (
 
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
-
-const evil = "https://evil.com"
 
 // careful is what somebody writes who trusts the subdomains of example.com, in all three ways, and lets them do all that
 // can be allowed. It allows the app.
@@ -443,79 +434,4 @@ func rebind(t *testing.T) {
 			t.Errorf("%s: its own page reads %q", test.address, res.Text)
 		}
 	}
-}
-
-// The tests that SECURITY.md names are there, and what it says of an attack is shown by the row of TestAttacks that is
-// named so, or by tests that it names.
-func TestSecurityPage(t *testing.T) {
-	text := readFile(t, "SECURITY.md")
-	tests := testFunctions(t)
-	for _, named := range submatches("`((?:Test|Fuzz|Benchmark)[A-Z][^`]*)`", text) {
-		name, row, hasRow := strings.Cut(named, "/")
-		literals, there := tests[name]
-		if !there || hasRow && !slices.Contains(literals, row) {
-			t.Errorf("there is no %s", named)
-		}
-	}
-
-	_, table, _ := strings.Cut(text, "\n| attack |")
-	table, _, _ = strings.Cut(table, "\n\n")
-	var rows, documented []string
-	for _, attack := range knownAttacks() {
-		rows = append(rows, attack.name)
-	}
-	for _, line := range regexp.MustCompile(`(?m)^\| .+ \|$`).FindAllString(table, -1) {
-		cells := strings.Split(strings.Trim(line, "| "), " | ")
-		if len(cells) != 3 {
-			t.Errorf("%d cells: %s", len(cells), line)
-			continue
-		}
-		documented = append(documented, cells[0])
-		if !slices.Contains(rows, cells[0]) && !strings.Contains(cells[2], "`Test") {
-			t.Errorf("nothing shows what becomes of %s", cells[0])
-		}
-	}
-	for _, name := range rows {
-		if !slices.Contains(documented, name) {
-			t.Errorf("the page does not have the row %q of TestAttacks", name)
-		}
-	}
-}
-
-// testFunctions returns the tests, benchmarks and fuzz tests of the repository; for each the strings that are in its file,
-// as the name of a test would have them, for its rows are among them.
-func testFunctions(t *testing.T) map[string][]string {
-	t.Helper()
-	functions := make(map[string][]string)
-	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		var names, literals []string
-		ast.Inspect(file, func(node ast.Node) bool {
-			switch node := node.(type) {
-			case *ast.FuncDecl:
-				if node.Recv == nil {
-					names = append(names, node.Name.Name)
-				}
-			case *ast.BasicLit:
-				if literal, err := strconv.Unquote(node.Value); err == nil && node.Kind == token.STRING {
-					literals = append(literals, strings.ReplaceAll(literal, " ", "_"))
-				}
-			}
-			return true
-		})
-		for _, name := range names {
-			functions[name] = append(functions[name], literals...)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return functions
 }

@@ -1,6 +1,7 @@
-package caddycors_test
+package e2e_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -198,16 +199,16 @@ func (a attack) method(header http.Header) (method string, status int) {
 
 // serve returns a function that has the handler serve the exchange, with what is hostile in it n bytes large.
 func (a attack) serve(t testing.TB, n int) func() {
-	handler := provision(t, a.directiveWith(t))
+	handler := livecaddy.Handler(t, a.directiveWith(t))
 	header := a.header(n)
 	method, _ := a.method(header)
 	request := &http.Request{Method: method, Host: "api.example.com", URL: &url.URL{Path: "/"}, Header: header}
-	w := discard{http.Header{}}
+	w := livecaddy.Discard{}
 	own := http.Header{} // what cors may replace
 	if a.backend != nil {
-		w.header = a.backend(n)
-		for name, values := range w.header {
-			if name == "Vary" || isCORSField(name) {
+		w = livecaddy.Discard(a.backend(n))
+		for name, values := range w {
+			if name == "Vary" || strings.HasPrefix(name, "Access-Control-") {
 				own[name] = values
 			}
 		}
@@ -218,8 +219,9 @@ func (a attack) serve(t testing.TB, n int) func() {
 		return nil
 	})
 	return func() {
-		delete(w.header, "Vary")
-		if err := handler.ServeHTTP(w, request, next); failureOf(err) != 0 && failureOf(err) != http.StatusForbidden {
+		delete(w, "Vary")
+		var refused caddyhttp.HandlerError
+		if err := handler.ServeHTTP(w, request, next); err != nil && (!errors.As(err, &refused) || refused.StatusCode != http.StatusForbidden) {
 			t.Fatal(err)
 		}
 	}

@@ -1,13 +1,12 @@
-package caddycors
+package docs_test
 
 import (
 	"encoding/json"
 	"fmt"
 	"go/ast"
-	goparser "go/parser"
+	"go/parser"
 	"go/token"
-	"io"
-	"net/http"
+	"io/fs"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -22,94 +21,26 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-	"github.com/caddyserver/certmagic"
 	"github.com/dunglas/httpsfv"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 
+	caddycors "github.com/caddy-cors/caddy-cors"
 	"github.com/caddy-cors/caddy-cors/internal/check"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
-	"github.com/caddy-cors/caddy-cors/internal/policy"
+	"github.com/caddy-cors/caddy-cors/internal/markdown"
 )
 
 // The tests of this file hold docs/reference.md to the code: what the code has is on the page, and what the page has is in
 // the code. Both lists are read, the one from the page's tables and the other from the code itself: its types, its parser,
 // its commands, what it logs and counts; and from its source, where nothing else has the list.
 
-// repository is the import path of this package.
-var repository = reflect.TypeFor[Handler]().PkgPath()
+// namespace is that of the sources of origins.
+const namespace = "http.cors.origins"
 
-func reference(t *testing.T) *page { return readPage(t, "docs/reference.md") }
+// repository is the import path of the module.
+var repository = reflect.TypeFor[caddycors.Handler]().PkgPath()
 
-// section returns what stands under a heading.
-func (p *page) section(t *testing.T, text string) heading {
-	t.Helper()
-	for _, h := range p.headings() {
-		if h.text == text {
-			return h
-		}
-	}
-	t.Fatalf("%s has no heading %q", p.path, text)
-	return heading{}
-}
-
-// table returns the rows of the tables under a heading whose first column is named so. A row has a cell for each column's
-// name.
-func (h heading) table(first string) []map[string]string {
-	var rows []map[string]string
-	var names []string
-	for _, line := range h.lines {
-		if line.code != nil || !strings.HasPrefix(line.text, "|") {
-			names = nil
-			continue
-		}
-		cells := strings.Split(strings.Trim(strings.ReplaceAll(line.text, `\|`, "\x00"), "|"), "|")
-		for i, cell := range cells {
-			cells[i] = strings.TrimSpace(strings.ReplaceAll(cell, "\x00", "|"))
-		}
-		switch {
-		case names == nil:
-			names = cells
-		case names[0] != first || strings.Trim(cells[0], "-") == "" && cells[0] != "":
-		default:
-			row := make(map[string]string)
-			for i, name := range names[:min(len(names), len(cells))] {
-				row[name] = cells[i]
-			}
-			rows = append(rows, row)
-		}
-	}
-	return rows
-}
-
-// column returns what is in code spans in a column of those tables.
-func (h heading) column(first, name string) []string {
-	var all []string
-	for _, row := range h.table(first) {
-		all = append(all, spans(row[name])...)
-	}
-	return all
-}
-
-// spans returns what is in code spans.
-func spans(text string) []string {
-	var all []string
-	for _, span := range codeSpan.FindAllString(text, -1) {
-		all = append(all, strings.Trim(span, "`"))
-	}
-	return all
-}
-
-// prose returns the words under a heading with single blanks between them.
-func (h heading) prose() string {
-	var words []string
-	for _, line := range h.lines {
-		words = append(words, strings.Fields(line.text)...)
-	}
-	return strings.Join(words, " ")
-}
+func reference(t *testing.T) *markdown.Page { return markdown.Read(t, "reference.md") }
 
 // same reports what only one of the lists has.
 func same(t *testing.T, what string, documented, coded []string) {
@@ -129,10 +60,10 @@ func same(t *testing.T, what string, documented, coded []string) {
 	}
 }
 
-// parseGo parses the Go files of a package's directory, without its tests.
+// parseGo parses the Go files of a package's directory, without its tests. The directory of the root package is ".".
 func parseGo(t *testing.T, dir string) []*ast.File {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	names, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,13 +72,39 @@ func parseGo(t *testing.T, dir string) []*ast.File {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		file, err := goparser.ParseFile(token.NewFileSet(), name, nil, goparser.SkipObjectResolution)
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}
 		files = append(files, file)
 	}
 	return files
+}
+
+// code returns the directories of the packages that are in users' binaries, and of the commands.
+func code(t *testing.T) []string {
+	t.Helper()
+	var dirs []string
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		dir, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		switch name := entry.Name(); {
+		case dir == "bench" || name == "testdata" || path != root && strings.HasPrefix(name, "."):
+			return filepath.SkipDir
+		case dir != filepath.FromSlash("internal/livecaddy") && len(parseGo(t, dir)) > 0:
+			dirs = append(dirs, dir)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dirs
 }
 
 // constants returns the values of a package's string constants that are of a type, or if it is empty, of none.
@@ -252,11 +209,11 @@ func jsonType(of reflect.Type) string {
 }
 
 // ownModules returns the modules of this repository in a namespace and below, by their IDs.
-func ownModules(namespace string) map[string]caddy.Module {
+func ownModules(below string) map[string]caddy.Module {
 	modules := make(map[string]caddy.Module)
 	for _, id := range caddy.Modules() {
 		info, err := caddy.GetModule(id)
-		if err != nil || !strings.HasPrefix(id, namespace) || info.ID.Name() == "cors_check" { // which only a check registers
+		if err != nil || !strings.HasPrefix(id, below) || info.ID.Name() == "cors_check" { // which only a check registers
 			continue
 		}
 		module := info.New()
@@ -275,42 +232,54 @@ func names[V any](of map[string]V) []string {
 	return all
 }
 
-// optionNames returns the options that the Caddyfile's parser knows, those of a policy and those of the whole directive.
+// optionNames returns the options that the Caddyfile's parser knows, those of a policy and those of the whole directive:
+// the keys of its tables.
 func optionNames(t *testing.T) (ofPolicy, ofDirective []string) {
 	t.Helper()
-	d := caddyfile.NewTestDispenser("cors")
-	d.Next()
-	p := newParser(d)
-	return names(p.policyOptions(new(PolicyOptions))), append(names(p.handlerOptions(new(Handler))), "policy")
+	keys := func(function string) (all []string) {
+		inspect(t, ".", func(f *ast.FuncDecl) {
+			if f.Name.Name != function {
+				return
+			}
+			ast.Inspect(f, func(node ast.Node) bool {
+				if pair, ok := node.(*ast.KeyValueExpr); ok {
+					if key, ok := stringLiteral(pair.Key); ok {
+						all = append(all, key)
+					}
+				}
+				return true
+			})
+		})
+		if len(all) == 0 {
+			t.Fatalf("no options in %s", function)
+		}
+		return all
+	}
+	return keys("policyOptions"), append(keys("handlerOptions"), "policy")
 }
 
 func TestReferenceHasAllHeadingsAtItsTop(t *testing.T) {
 	p := reference(t)
-	end := slices.IndexFunc(p.lines, func(line pageLine) bool { return strings.HasPrefix(line.text, "## ") })
 	var linked []string
-	for _, link := range linksIn(p.lines[:end]) {
-		if anchor, ok := strings.CutPrefix(link, "#"); ok {
+	for _, link := range p.Sections()[0].Intro().Links() {
+		if anchor, ok := strings.CutPrefix(link.Destination, "#"); ok {
 			linked = append(linked, anchor)
 		}
 	}
-	same(t, "table of contents", linked, p.anchors()[1:]) // but for the page's own
+	same(t, "table of contents", linked, p.Anchors()[1:]) // but for the page's own
 }
 
 func TestReferenceModules(t *testing.T) {
-	same(t, "modules", reference(t).section(t, "Modules").column("module", "module"), names(ownModules("")))
+	same(t, "modules", reference(t).Section(t, "Modules").Code("module", "module"), names(ownModules("")))
 }
 
 func TestReferenceOptions(t *testing.T) {
 	ofPolicy, ofDirective := optionNames(t)
-	inPolicy, inHandler := jsonFields(reflect.TypeFor[Policy]()), jsonFields(reflect.TypeFor[Handler]())
-	standards := map[string]string{ // besides "off" and "none"
-		"max_age":          "`" + strings.TrimSuffix(defaultMaxAge.String(), "0s") + "`",
-		"preflight_status": fmt.Sprintf("`%d`", defaultPreflightStatus),
-		"upstream":         "`" + upstreamOverride + "`",
-	}
+	inPolicy, inHandler := jsonFields(reflect.TypeFor[caddycors.Policy]()), jsonFields(reflect.TypeFor[caddycors.Handler]())
+	standards := standardOptions(t)
 	var documented, documentedJSON []string
-	for _, h := range reference(t).section(t, "Options").headings() {
-		name := strings.Trim(h.text, "`")
+	for _, h := range reference(t).Section(t, "Options").Sections() {
+		name := strings.Trim(h.Heading, "`")
 		field, prefix := name, ""
 		if name == "policy" {
 			field, prefix = "policies", "`policies`: "
@@ -334,17 +303,17 @@ func TestReferenceOptions(t *testing.T) {
 			t.Errorf("%s: the Caddyfile has it in policies or the JSON has, but not both", name)
 		}
 
-		rows := h.table("syntax")
+		rows := h.Rows("syntax")
 		if len(rows) != 1 {
 			t.Errorf("%s has %d rows of syntax", name, len(rows))
 			continue
 		}
-		if syntax, _, _ := strings.Cut(strings.Trim(rows[0]["syntax"], "`"), " "); syntax != name {
-			t.Errorf("%s: its syntax is %s", name, rows[0]["syntax"])
+		if syntax, _, _ := strings.Cut(rows[0]["syntax"].Plain(), " "); syntax != name {
+			t.Errorf("%s: its syntax is %s", name, rows[0]["syntax"].Text)
 		}
 		for column, text := range want {
-			if rows[0][column] != text {
-				t.Errorf("%s: %s is %q, and not %q", name, column, text, rows[0][column])
+			if rows[0][column].Text != text {
+				t.Errorf("%s: %s is %q, and not %q", name, column, text, rows[0][column].Text)
 			}
 		}
 	}
@@ -352,87 +321,103 @@ func TestReferenceOptions(t *testing.T) {
 	same(t, "fields of the JSON", documentedJSON, names(inHandler))
 }
 
+// standardOptions returns the defaults besides "off" and "none", by what a response shows.
+func standardOptions(t *testing.T) map[string]string {
+	t.Helper()
+	url := livecaddy.Site(t, "cors "+app+"\nreverse_proxy "+livecaddy.Upstream(t, says(fields{"Access-Control-Allow-Origin": "*"})))
+	preflight := livecaddy.Send(t, "OPTIONS", url, fields{"Origin": app, "Access-Control-Request-Method": "GET"})
+	age, err := time.ParseDuration(preflight.Header.Get("Access-Control-Max-Age") + "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream := "preserve"
+	if livecaddy.Send(t, "GET", url, fields{"Origin": app}).Header.Get("Access-Control-Allow-Origin") == app {
+		upstream = "override"
+	}
+	return map[string]string{
+		"max_age":          "`" + strings.TrimSuffix(age.String(), "0s") + "`",
+		"preflight_status": fmt.Sprintf("`%d`", preflight.StatusCode),
+		"upstream":         "`" + upstream + "`",
+	}
+}
+
 // The origins of the tables are what the page says.
 func TestReferenceOrigins(t *testing.T) {
 	p := reference(t)
-	compile := func(origin string) (*policy.Policies, []policy.Problem) {
-		compiled, problems, _ := policy.Compile(policy.Options{Name: policy.DefaultName, AllowOrigins: []string{origin}})
-		return policy.NewPolicies(compiled), problems
+	list := filepath.Join(t.TempDir(), "origins")
+	if err := os.WriteFile(list, []byte(app+"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	for _, row := range p.section(t, "Written origins").table("written") {
-		for _, written := range spans(row["written"]) {
-			written = strings.ReplaceAll(written, "<id>", "abcdefgh")
-			policies, problems := compile(written)
-			if len(problems) > 0 {
-				t.Errorf("%s is refused: %v", written, problems)
+	t.Setenv("APP_ORIGINS", app)
+	for _, row := range p.Section(t, "Written origins").Rows("written") {
+		for _, written := range row["written"].Code {
+			written = strings.NewReplacer("<id>", "abcdefgh", "run/origins", list).Replace(written)
+			url := livecaddy.Site(t, "vars tenant_origin "+app+"\ncors "+written+"\nrespond hello")
+			allows := func(origin string) bool {
+				return livecaddy.Send(t, "GET", url, fields{"Origin": origin}).Header["Access-Control-Allow-Origin"] != nil
 			}
-			outcome := func(origin string) policy.Outcome {
-				return policies.Decide(&policy.Request{Origin: []string{origin}}).Outcome
-			}
-			if !strings.ContainsAny(written, "*{") && outcome(written) != policy.Allowed {
+			if !strings.ContainsAny(written, "*{") && !allows(written) {
 				t.Errorf("%s does not allow itself", written)
 			}
-			for _, not := range spans(row["and not"]) {
-				if !strings.HasSuffix(not, "//") && outcome(not) != policy.Denied {
+			for _, not := range row["and not"].Code {
+				if !strings.HasSuffix(not, "//") && allows(not) {
 					t.Errorf("%s allows %s", written, not)
 				}
 			}
 		}
 	}
-	for _, row := range p.section(t, "`allow_origins`").table("refused") {
-		for _, span := range spans(row["refused"]) {
-			if _, problems := compile(span); strings.ContainsAny(span, "./") && len(problems) == 0 {
+	for _, row := range p.Section(t, "`allow_origins`").Rows("refused") {
+		for _, span := range row["refused"].Code {
+			if _, err := livecaddy.Adapt(":8080 {\ncors " + span + "\n}"); strings.ContainsAny(span, "./") && err == nil {
 				t.Errorf("%s is not refused", span)
 			}
 		}
-		for _, span := range spans(row["the way out"]) {
-			if _, problems := compile(span); strings.ContainsAny(span, "./") && len(problems) > 0 {
-				t.Errorf("%s is refused: %v", span, problems)
+		for _, span := range row["the way out"].Code {
+			if _, err := livecaddy.Adapt(":8080 {\ncors " + span + "\n}"); strings.ContainsAny(span, "./") && err != nil {
+				t.Errorf("%s is refused: %v", span, err)
 			}
 		}
 	}
 }
 
 func TestReferenceRisks(t *testing.T) {
-	_, problems, _ := policy.Compile(policy.Options{Name: policy.DefaultName, AllowOrigins: []string{"*"}, Insecure: []string{"x"}})
-	if len(problems) != 1 {
-		t.Fatal(problems)
-	}
-	_, list, _ := strings.Cut(problems[0].Message, "; those are: ")
-	same(t, "risks", reference(t).section(t, "`insecure`").column("risk", "risk"), strings.Split(list, ", "))
+	_, err := livecaddy.Adapt(":8080 {\ncors * {\ninsecure x\n}\n}")
+	_, list, _ := strings.Cut(fmt.Sprint(err), "; those are: ")
+	list, _, _ = strings.Cut(list, ", at ")
+	same(t, "risks", reference(t).Section(t, "`insecure`").Code("risk", "risk"), strings.Split(list, ", "))
 }
 
 func TestReferenceSources(t *testing.T) {
-	section := reference(t).section(t, "Origin sources")
+	section := reference(t).Section(t, "Origin sources")
 	var documented []string
-	for _, h := range section.headings() {
-		if len(h.table("Caddyfile")) > 0 {
-			documented = append(documented, sourceNamespace+"."+strings.Trim(h.text, "`"))
+	for _, h := range section.Sections() {
+		if len(h.Rows("Caddyfile")) > 0 {
+			documented = append(documented, namespace+"."+strings.Trim(h.Heading, "`"))
 		}
 	}
-	modules := ownModules(sourceNamespace + ".")
+	modules := ownModules(namespace + ".")
 	same(t, "sources", documented, names(modules))
 	for id, module := range modules {
-		source := strings.TrimPrefix(id, sourceNamespace+".")
+		source := strings.TrimPrefix(id, namespace+".")
 		fields := jsonFields(reflect.TypeOf(module).Elem())
-		rows := reference(t).section(t, "`"+source+"`").table("Caddyfile")
+		rows := reference(t).Section(t, "`"+source+"`").Rows("Caddyfile")
 		standards := reflect.ValueOf(provisionSource(t, id, rows)).Elem()
 		var documentedOptions, documentedJSON []string
 		for _, row := range rows {
-			option, _, _ := strings.Cut(strings.Trim(row["Caddyfile"], "`"), " ")
-			name := strings.Trim(row["JSON"], "`")
+			option, _, _ := strings.Cut(row["Caddyfile"].Plain(), " ")
+			name := row["JSON"].Plain()
 			documentedOptions, documentedJSON = append(documentedOptions, option), append(documentedJSON, name)
 			field, ok := fields[name]
 			if !ok {
 				continue // which is reported below
 			}
-			if want := jsonType(field.Type); row["type"] != want {
-				t.Errorf("%s: %s is of the type %s, and not %s", source, name, want, row["type"])
+			if want := jsonType(field.Type); row["type"].Text != want {
+				t.Errorf("%s: %s is of the type %s, and not %s", source, name, want, row["type"].Text)
 			}
-			if row["default"] == "required" {
+			if row["default"].Text == "required" {
 				continue
 			}
-			standard := strings.Trim(row["default"], "`")
+			standard := row["default"].Plain()
 			if duration, err := caddy.ParseDuration(standard); err == nil {
 				standard = duration.String()
 			}
@@ -450,7 +435,7 @@ func TestReferenceSources(t *testing.T) {
 }
 
 // provisionSource loads a source with nothing but what the page says is required.
-func provisionSource(t *testing.T, id string, rows []map[string]string) any {
+func provisionSource(t *testing.T, id string, rows []map[string]markdown.Inline) any {
 	t.Helper()
 	dir := t.TempDir()
 	list := filepath.Join(dir, "list")
@@ -460,7 +445,7 @@ func provisionSource(t *testing.T, id string, rows []map[string]string) any {
 	arguments := map[string]string{"path": list, "key": filepath.Base(list), "url": "http://localhost:9001/origins"}
 	required := make(map[string]string)
 	for _, row := range rows {
-		if name := strings.Trim(row["JSON"], "`"); row["default"] == "required" {
+		if name := row["JSON"].Plain(); row["default"].Text == "required" {
 			required[name] = arguments[name]
 		}
 	}
@@ -468,24 +453,13 @@ func provisionSource(t *testing.T, id string, rows []map[string]string) any {
 	if err != nil {
 		t.Fatal(err)
 	}
-
-	before := certmagic.Default.Storage
-	t.Cleanup(func() { certmagic.Default.Storage = before })
-	base, err := caddy.ProvisionContext(&caddy.Config{Logging: discardLogs(), StorageRaw: fmt.Appendf(nil, `{"module": "file_system", "root": %q}`, dir)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := caddy.NewContext(base)
+	ctx, cancel := caddy.NewContext(livecaddy.Context(t, dir))
 	t.Cleanup(cancel)
 	source, err := ctx.LoadModuleByID(id, raw)
 	if err != nil {
 		t.Fatalf("%s does not load with what the page says is required: %v", id, err)
 	}
 	return source
-}
-
-func discardLogs() *caddy.Logging {
-	return &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output": "discard"}`)}}}}
 }
 
 // sourceOptions returns the options that a source takes in the Caddyfile. It tells them where it is given another one.
@@ -502,11 +476,14 @@ func TestReferenceResponseHeaders(t *testing.T) {
 	p := reference(t)
 	var documented, coded []string
 	for _, section := range []string{"Preflights", "Actual requests"} {
-		documented = append(documented, p.section(t, section).column("", "")...)
+		documented = append(documented, p.Section(t, section).Code("", "")...)
 	}
-	for _, value := range constants(t, ".", "") {
-		if isCORS(value) && value != corsPrefix {
-			coded = append(coded, value)
+	for _, dir := range code(t) {
+		for _, value := range constants(t, dir, "") {
+			name := strings.TrimPrefix(value, "Access-Control-")
+			if value == "Timing-Allow-Origin" || name != value && name != "" && !strings.HasPrefix(name, "Request-") {
+				coded = append(coded, value)
+			}
 		}
 	}
 	same(t, "response headers", documented, coded)
@@ -514,8 +491,8 @@ func TestReferenceResponseHeaders(t *testing.T) {
 
 func TestReferenceDecisions(t *testing.T) {
 	p := reference(t)
-	same(t, "outcomes", p.section(t, "Outcomes").column("outcome", "outcome"), constants(t, "internal/policy", "Outcome"))
-	same(t, "reasons", p.section(t, "Reasons").column("reason", "reason"), constants(t, "internal/policy", "Reason"))
+	same(t, "outcomes", p.Section(t, "Outcomes").Code("outcome", "outcome"), constants(t, "internal/policy", "Outcome"))
+	same(t, "reasons", p.Section(t, "Reasons").Code("reason", "reason"), constants(t, "internal/policy", "Reason"))
 
 	var placeholders []string
 	for _, value := range constants(t, ".", "") {
@@ -523,62 +500,62 @@ func TestReferenceDecisions(t *testing.T) {
 			placeholders = append(placeholders, "{http.vars."+value+"}")
 		}
 	}
-	same(t, "placeholders", p.section(t, "Placeholders").column("placeholder", "placeholder"), placeholders)
+	same(t, "placeholders", p.Section(t, "Placeholders").Code("placeholder", "placeholder"), placeholders)
 
-	compiled, problems, _ := policy.Compile(policy.Options{Name: "partner", AllowOrigins: []string{"*"}})
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	decision := &policy.Decision{Outcome: policy.Denied, Policy: compiled, Reason: policy.MethodNotAllowed, Detail: "PUT"}
-	item, err := httpsfv.UnmarshalItem([]string{debugValue(decision)})
+	const name = "X-Cors-Decision"
+	url := livecaddy.Site(t, "cors {\ndebug\npolicy partner "+app+"\n}\nrespond hello")
+	lines := livecaddy.Send(t, "OPTIONS", url, fields{"Origin": app, "Access-Control-Request-Method": "PUT"}).Header[name]
+	item, err := httpsfv.UnmarshalItem(lines)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%q: %v", lines, err)
 	}
-	section := p.section(t, "Debug header")
-	same(t, "the parameters of the debug header", section.column("part", "part"), item.Params.Names())
-	if want := debugHeader + ": " + debugValue(decision); !strings.Contains(section.prose(), want) {
+	section := p.Section(t, "Debug header")
+	same(t, "the parameters of the debug header", section.Code("part", "part"), item.Params.Names())
+	if want := name + ": " + lines[0]; !strings.Contains(section.Text(), want) {
 		t.Errorf("the example of the debug header is not %s", want)
 	}
 }
 
 func TestReferenceLog(t *testing.T) {
 	p := reference(t)
-	core, logs := observer.New(zap.InfoLevel)
-	logger := zap.New(core)
-	(&denial{Detail: "PUT"}).log(logger)
-	(&denials{unlogged: 1, logger: logger}).logUnlogged()
-	section := p.section(t, "Denials")
+	o := livecaddy.Observe(t, "cors "+app+"\nrespond hello")
+	livecaddy.Send(t, "OPTIONS", o.URL, fields{"Origin": app, "Access-Control-Request-Method": "PUT"})
+	lines := o.Logged()
+	if len(lines) != 1 {
+		t.Fatalf("logged: %v", lines)
+	}
+	section := p.Section(t, "Denials")
 	documented := make(map[string]string)
-	for _, row := range section.table("field") {
-		for _, name := range spans(row["field"]) {
-			documented[name] = row["type"]
+	for _, row := range section.Rows("field") {
+		for _, name := range row["field"].Code {
+			documented[name] = row["type"].Text
 		}
 	}
+	for name, value := range lines[0] {
+		kind := "number"
+		switch value.(type) {
+		case string:
+			kind = "string"
+		case bool:
+			kind = "boolean"
+		}
+		if documented[name] != kind {
+			t.Errorf("the field %s is a %s, and not a %q", name, kind, documented[name])
+		}
+	}
+	same(t, "fields of the log", names(documented), names(lines[0]))
 	var messages []string
-	for i, entry := range logs.All() {
-		messages = append(messages, entry.Message)
-		coded := make(map[string]string)
-		for name, value := range entry.ContextMap() {
-			switch value.(type) {
-			case string:
-				coded[name] = "string"
-			case bool:
-				coded[name] = "boolean"
-			default:
-				coded[name] = "number"
+	for _, dir := range code(t) {
+		for _, message := range calledWith(t, dir, "Warn") {
+			if strings.Contains(message, " denied") {
+				messages = append(messages, message)
 			}
-			if documented[name] != coded[name] {
-				t.Errorf("the field %s is a %s, and not a %q", name, coded[name], documented[name])
-			}
-		}
-		if i == 0 {
-			same(t, "fields of the log", names(documented), names(coded))
 		}
 	}
-	same(t, "messages of the log", section.column("message", "message"), messages)
+	same(t, "messages of the log", section.Code("message", "message"), messages)
 
-	section = p.section(t, "Sources")
-	same(t, "messages of sources", section.column("level", "message"), calledWith(t, "origins", "is", "over", "Info", "Warn", "Error"))
+	section = p.Section(t, "Sources")
+	same(t, "messages of sources", section.Code("level", "message"), calledWith(t, "origins", "is", "over", "Info", "Warn", "Error"))
 	fields := []string{"error"} // which zap names
 	inspect(t, "origins", func(call *ast.CallExpr) {
 		f, ok := call.Fun.(*ast.SelectorExpr)
@@ -591,37 +568,19 @@ func TestReferenceLog(t *testing.T) {
 			}
 		}
 	})
-	same(t, "fields of the log of sources", section.column("level", "fields"), fields)
+	same(t, "fields of the log of sources", section.Code("level", "fields"), fields)
 }
 
 func TestReferenceMetrics(t *testing.T) {
-	url := "http://127.0.0.1:" + livecaddy.FreePort(t)
-	livecaddy.Start(t, url+` {
-	cors {
+	o := livecaddy.Observe(t, `cors {
 		policy reference-first https://first.example.com
 		policy reference-last https://last.example.com
-	}
-	metrics
-}`, "metrics")
-	t.Cleanup(func() {
-		for policy := range strings.FieldsSeq("reference-first reference-last") {
-			requestsTotal.DeletePartialMatch(prometheus.Labels{"policy": policy})
-		}
-	})
-	response, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	}`, "metrics")
 	types := make(map[string]string) // of the metrics
 	values := make(map[string][]string)
 	series := make(map[string]int) // of a policy
 	label := regexp.MustCompile(`(\w+)="([^"]*)"`)
-	for line := range strings.Lines(string(body)) {
+	for line := range strings.Lines(livecaddy.Send(t, "GET", "http://"+o.Admin+"/metrics", nil).Text) {
 		if rest, ok := strings.CutPrefix(line, "# TYPE caddy_http_cors_"); ok {
 			name, kind, _ := strings.Cut(strings.TrimSpace(rest), " ")
 			types["caddy_http_cors_"+name] = kind
@@ -639,28 +598,28 @@ func TestReferenceMetrics(t *testing.T) {
 		}
 	}
 
-	section := reference(t).section(t, "Metrics")
-	same(t, "metrics", section.column("metric", "metric"), names(types))
-	for _, row := range section.table("metric") {
-		if kind := types[strings.Trim(row["metric"], "`")]; row["type"] != kind {
-			t.Errorf("%s is a %s, and not a %s", row["metric"], kind, row["type"])
+	section := reference(t).Section(t, "Metrics")
+	same(t, "metrics", section.Code("metric", "metric"), names(types))
+	for _, row := range section.Rows("metric") {
+		if kind := types[row["metric"].Plain()]; row["type"].Text != kind {
+			t.Errorf("%s is a %s, and not a %s", row["metric"].Text, kind, row["type"].Text)
 		}
 	}
-	same(t, "labels of the metric", section.column("metric", "labels"), names(values))
-	same(t, "labels", section.column("label", "label"), names(values))
-	for _, row := range section.table("label") {
-		if name := strings.Trim(row["label"], "`"); name != "policy" { // whose values are the configuration's
-			same(t, "values of "+name, spans(row["values"]), values[name])
+	same(t, "labels of the metric", section.Code("metric", "labels"), names(values))
+	same(t, "labels", section.Code("label", "label"), names(values))
+	for _, row := range section.Rows("label") {
+		if name := row["label"].Plain(); name != "policy" { // whose values are the configuration's
+			same(t, "values of "+name, row["values"].Code, values[name])
 		}
 	}
 	want := fmt.Sprintf("%d for the last policy of a directive, which has those of the requests that no policy matches, and %d for each before it", series["reference-last"], series["reference-first"])
-	if !strings.Contains(section.prose(), want) {
+	if !strings.Contains(section.Text(), want) {
 		t.Errorf("the page does not say: %s", want)
 	}
 }
 
 func TestReferenceAdminAPI(t *testing.T) {
-	section := reference(t).section(t, "Admin API")
+	section := reference(t).Section(t, "Admin API")
 	coded := make(map[string]string) // status by request
 	for _, module := range ownModules("admin.api.") {
 		for _, route := range module.(caddy.AdminRouter).Routes() {
@@ -681,19 +640,25 @@ func TestReferenceAdminAPI(t *testing.T) {
 		}
 	}
 	var documented []string
-	for _, row := range section.table("request") {
-		documented = append(documented, row["request"])
-		if status := coded[row["request"]]; row["status"] != status {
-			t.Errorf("the status of %s is %s, and not %s", row["request"], status, row["status"])
+	for _, row := range section.Rows("request") {
+		documented = append(documented, row["request"].Text)
+		if status := coded[row["request"].Text]; row["status"].Text != status {
+			t.Errorf("the status of %s is %s, and not %s", row["request"].Text, status, row["status"].Text)
 		}
 	}
 	same(t, "requests", documented, names(coded))
 
-	fields := names(jsonFields(reflect.TypeFor[denialsReport]()))
-	for name := range jsonFields(reflect.TypeFor[denial]()) {
-		fields = append(fields, "denials[]."+name)
+	o := livecaddy.Observe(t, "cors "+app+"\nrespond hello")
+	livecaddy.Send(t, "OPTIONS", o.URL, fields{"Origin": app, "Access-Control-Request-Method": "PUT"})
+	var report map[string]any
+	if err := json.Unmarshal([]byte(livecaddy.Send(t, "GET", o.DenialsURL(), nil).Text), &report); err != nil {
+		t.Fatal(err)
 	}
-	same(t, "fields of the list of denials", section.column("field", "field"), fields)
+	all := names(report)
+	for name := range report["denials"].([]any)[0].(map[string]any) {
+		all = append(all, "denials[]."+name)
+	}
+	same(t, "fields of the list of denials", section.Code("field", "field"), all)
 }
 
 func TestReferenceCommands(t *testing.T) {
@@ -701,32 +666,32 @@ func TestReferenceCommands(t *testing.T) {
 	root := &cobra.Command{Use: "cors"}
 	caddycmd.Commands()["cors"].CobraFunc(root)
 	documented, coded := []string{}, []string{"caddy cors"}
-	for _, h := range p.section(t, "Commands").headings() {
-		if strings.HasPrefix(h.text, "`") {
-			documented = append(documented, strings.Trim(h.text, "`"))
+	for _, h := range p.Section(t, "Commands").Sections() {
+		if strings.HasPrefix(h.Heading, "`") {
+			documented = append(documented, strings.Trim(h.Heading, "`"))
 		}
 	}
 	for _, cmd := range root.Commands() {
 		name := "caddy cors " + cmd.Name()
 		coded = append(coded, name)
-		section := p.section(t, "`"+name+"`")
+		section := p.Section(t, "`"+name+"`")
 		var flags []string
 		for _, m := range regexp.MustCompile(`(?m)^ +(?:(-\w), )?(--[\w-]+)`).FindAllStringSubmatch(cmd.Flags().FlagUsages(), -1) {
 			if flags = append(flags, m[2]); m[1] != "" {
 				flags = append(flags, m[1])
 			}
 		}
-		same(t, "flags of "+name, section.column("flag", "flag"), flags)
+		same(t, "flags of "+name, section.Code("flag", "flag"), flags)
 		usage := strings.Join(strings.Fields("caddy cors "+cmd.Use), " ")
-		if !strings.Contains(section.prose(), usage) {
+		if !strings.Contains(section.Text(), usage) {
 			t.Errorf("the usage of %s is not %s", name, usage)
 		}
 	}
 	same(t, "commands", documented, coded)
 
 	codes := make(map[string]string) // of the check's verdicts
-	for _, row := range p.section(t, "`caddy cors check`").table("exit code") {
-		codes[strings.Trim(row["`verdict`"], "`")] = row["exit code"]
+	for _, row := range p.Section(t, "`caddy cors check`").Rows("exit code") {
+		codes[row["`verdict`"].Plain()] = row["exit code"].Text
 	}
 	verdicts := append(constants(t, "internal/fetch", "Verdict"), check.VerdictUnknown)
 	same(t, "verdicts", names(codes), verdicts)
@@ -740,8 +705,8 @@ func TestReferenceCommands(t *testing.T) {
 // The JSON of the check is documented on three pages.
 func TestReferenceCheck(t *testing.T) {
 	const noBody = "body-not-allowed" // no call that is checked has a body
-	p, page, browsers := reference(t), readPage(t, "docs/check.md"), readPage(t, "docs/browsers.md")
-	section := p.section(t, "JSON of the check")
+	p, page, browsers := reference(t), markdown.Read(t, "check.md"), markdown.Read(t, "browsers.md")
+	section := p.Section(t, "JSON of the check")
 
 	causes := slices.Concat(constants(t, "internal/fetch", "Code"), constants(t, "internal/check", "Code"), calledWith(t, "internal/check", "unknown"))
 	inspect(t, "internal/check", func(f *ast.FuncDecl) {
@@ -758,23 +723,23 @@ func TestReferenceCheck(t *testing.T) {
 		})
 	})
 	causes = slices.DeleteFunc(causes, func(code string) bool { return code == noBody })
-	same(t, "codes of causes", page.section(t, "JSON").column("`cause.code`", "`cause.code`"), causes)
+	same(t, "codes of causes", page.Section(t, "JSON").Code("`cause.code`", "`cause.code`"), causes)
 
-	warnings := section.column("`warnings[].code`", "`warnings[].code`")
-	for _, h := range browsers.headings() {
-		if h.level == 2 {
-			warnings = append(warnings, h.column("warning", "warning")...)
+	warnings := section.Code("`warnings[].code`", "`warnings[].code`")
+	for _, h := range browsers.Sections() {
+		if h.Level == 2 {
+			warnings = append(warnings, h.Code("warning", "warning")...)
 		}
 	}
 	same(t, "codes of warnings", warnings, append(constants(t, "internal/fetch", "WarningCode"), calledWith(t, "internal/check", "warn")...))
-	same(t, "outcomes of steps", section.column("`steps[].outcome`", "`steps[].outcome`"), constants(t, "internal/fetch", "Outcome"))
+	same(t, "outcomes of steps", section.Code("`steps[].outcome`", "`steps[].outcome`"), constants(t, "internal/fetch", "Outcome"))
 
 	var fields []string
 	for _, of := range []reflect.Type{reflect.TypeFor[check.Report](), reflect.TypeFor[check.Cause](), reflect.TypeFor[check.Fix](), reflect.TypeFor[check.Warning](), reflect.TypeFor[check.Step](), reflect.TypeFor[check.Exchange]()} {
 		fields = append(fields, names(jsonFields(of))...)
 	}
 	var documented []string
-	for _, span := range slices.Concat(page.section(t, "JSON").column("name", "name"), page.section(t, "JSON").column("name", "")) {
+	for _, span := range slices.Concat(page.Section(t, "JSON").Code("name", "name"), page.Section(t, "JSON").Code("name", "")) {
 		documented = append(documented, span[strings.LastIndexByte(span, '.')+1:])
 	}
 	for _, name := range fields {

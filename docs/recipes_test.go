@@ -1,4 +1,4 @@
-package caddycors_test
+package docs_test
 
 import (
 	"bufio"
@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
+	"github.com/caddy-cors/caddy-cors/internal/markdown"
 )
 
 // recipeTests has for each recipe of docs/recipes.md, by its heading, what checks its claims.
@@ -52,27 +52,26 @@ var recipeTests = map[string]func(*testing.T, *recipe){
 
 // Every recipe is in the contents of the page, and has a test that runs all of its Caddyfiles.
 func TestRecipes(t *testing.T) {
-	page, err := os.ReadFile("docs/recipes.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sections := strings.Split(string(page), "\n## ")
-	contents := regexp.MustCompile(`(?m)^- .*$`).FindAllString(sections[0], -1)
-	var links, headings []string
-	for _, section := range sections[1:] {
-		heading, text, _ := strings.Cut(section, "\n")
-		headings = append(headings, heading)
-		links = append(links, fmt.Sprintf("- [%s](#%s)", heading, strings.NewReplacer(" ", "-", ",", "").Replace(strings.ToLower(heading))))
-		r := new(recipe)
-		for _, block := range regexp.MustCompile("(?s)```caddyfile\n(.*?)```").FindAllStringSubmatch(text, -1) {
-			r.caddyfiles = append(r.caddyfiles, block[1])
+	page := markdown.Read(t, "recipes.md")
+	var contents, headings []string
+	for _, link := range page.Sections()[0].Intro().Links() {
+		if strings.HasPrefix(link.Destination, "#") {
+			contents = append(contents, link.Text+" "+link.Destination)
 		}
-		r.ran = make([]atomic.Bool, len(r.caddyfiles))
-		t.Run(heading, func(t *testing.T) {
-			if recipeTests[heading] == nil || len(r.caddyfiles) == 0 {
-				t.Fatalf("it has %d Caddyfiles, and in recipeTests: %v", len(r.caddyfiles), recipeTests[heading] != nil)
+	}
+	var linked []string
+	for _, section := range page.Sections() {
+		if section.Level != 2 {
+			continue
+		}
+		headings = append(headings, section.Heading)
+		linked = append(linked, section.Heading+" #"+section.Anchor())
+		r := newRecipe(section)
+		t.Run(section.Heading, func(t *testing.T) {
+			if recipeTests[section.Heading] == nil || len(r.caddyfiles) == 0 {
+				t.Fatalf("it has %d Caddyfiles, and in recipeTests: %v", len(r.caddyfiles), recipeTests[section.Heading] != nil)
 			}
-			recipeTests[heading](t, r)
+			recipeTests[section.Heading](t, r)
 			for i := range r.ran {
 				if !r.ran[i].Load() {
 					t.Errorf("no request has come through its Caddyfile %d", i+1)
@@ -80,14 +79,21 @@ func TestRecipes(t *testing.T) {
 			}
 		})
 	}
-	if !slices.Equal(contents, links) {
-		t.Errorf("the contents are\n%q, want\n%q", contents, links)
+	if !slices.Equal(contents, linked) {
+		t.Errorf("the contents are\n%q, want\n%q", contents, linked)
 	}
 	for heading := range recipeTests {
 		if !slices.Contains(headings, heading) {
 			t.Errorf("no recipe is called %q", heading)
 		}
 	}
+}
+
+// newRecipe returns the Caddyfiles of a section.
+func newRecipe(section markdown.Section) *recipe {
+	r := &recipe{caddyfiles: section.BlocksOf("caddyfile")}
+	r.ran = make([]atomic.Bool, len(r.caddyfiles))
+	return r
 }
 
 // A recipe is a section of the page.
@@ -299,11 +305,6 @@ func sets(header ...string) []fetch.Field {
 	}
 	return set
 }
-
-const api = "https://api.example.com"
-
-// allowAppCookies is allowApp where the policy allows credentials.
-var allowAppCookies = slices.Concat(allowApp, []string{"Access-Control-Allow-Credentials: true"})
 
 var (
 	sendsJSON  = sets("Content-Type", "application/json")

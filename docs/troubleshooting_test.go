@@ -1,10 +1,7 @@
-package caddycors
+package docs_test
 
 import (
 	"cmp"
-	"encoding/json"
-	"net/http"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,22 +10,8 @@ import (
 	"github.com/caddy-cors/caddy-cors/internal/check"
 	"github.com/caddy-cors/caddy-cors/internal/check/checktest"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
+	"github.com/caddy-cors/caddy-cors/internal/markdown"
 )
-
-// troubleshootingSections returns the sections of docs/troubleshooting.md by their headings.
-func troubleshootingSections(t *testing.T) map[string]string {
-	t.Helper()
-	page, err := os.ReadFile("docs/troubleshooting.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sections := make(map[string]string)
-	for section := range strings.SplitSeq(string(page), "\n## ") {
-		heading, text, _ := strings.Cut(section, "\n")
-		sections[heading] = text
-	}
-	return sections
-}
 
 // A remedy is what a section says of an error: the codes that caddy cors check has for it and the reasons that the log
 // has, "" if it has nothing; and the Caddyfile that helps.
@@ -40,7 +23,6 @@ type remedy struct {
 // remedies returns them by the headings of their sections.
 func remedies(t *testing.T) map[string]remedy {
 	t.Helper()
-	says := regexp.MustCompile("(?s)\n\n(?:(Check\\b.*?)\\s)?(Log:.*?)\n\n```caddyfile\n(.*?)```\n")
 	code := regexp.MustCompile("`([a-z]+(?:-[a-z]+)+)`|nothing")
 	codes := func(text string) (found []string) {
 		for _, m := range code.FindAllStringSubmatch(text, -1) {
@@ -49,11 +31,18 @@ func remedies(t *testing.T) map[string]remedy {
 		return found
 	}
 	all := make(map[string]remedy)
-	for heading, text := range troubleshootingSections(t) {
-		if m := says.FindStringSubmatch(text); m != nil {
-			all[heading] = remedy{codes(m[1]), codes(m[2]), m[3]}
-		} else if strings.Contains(text, "```caddyfile") {
-			t.Errorf("%s has a Caddyfile, but not what the check and the log say", heading)
+	for _, section := range markdown.Read(t, "troubleshooting.md").Sections() {
+		caddyfiles := section.BlocksOf("caddyfile")
+		if section.Level != 2 || len(caddyfiles) == 0 {
+			continue
+		}
+		for _, paragraph := range section.Paragraphs() {
+			if check, log, ok := strings.Cut(paragraph.Text, "Log: "); ok && (check == "" || strings.HasPrefix(check, "Check")) {
+				all[section.Heading] = remedy{codes(check), codes(log), caddyfiles[0]}
+			}
+		}
+		if _, ok := all[section.Heading]; !ok {
+			t.Errorf("%s has a Caddyfile, but not what the check and the log say", section.Heading)
 		}
 	}
 	return all
@@ -175,19 +164,9 @@ func TestTroubleshooting(t *testing.T) {
 		const heading = "Private and local networks"
 		allowed := func(directives string) (value, reason string) {
 			reason = logged(t, directives+"\n"+hello, func(t *testing.T, url string) {
-				request, err := http.NewRequest(http.MethodOptions, url, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				request.Header.Set("Origin", "https://app.example.com")
-				request.Header.Set("Access-Control-Request-Method", "GET")
-				request.Header.Set("Access-Control-Request-Private-Network", "true")
-				response, err := http.DefaultClient.Do(request)
-				if err != nil {
-					t.Fatal(err)
-				}
-				response.Body.Close()
-				value = response.Header.Get("Access-Control-Allow-Private-Network")
+				value = livecaddy.Send(t, "OPTIONS", url, fields{
+					"Origin": app, "Access-Control-Request-Method": "GET", "Access-Control-Request-Private-Network": "true",
+				}).Header.Get("Access-Control-Allow-Private-Network")
 			})
 			return value, reason
 		}
@@ -248,14 +227,8 @@ func logged(t *testing.T, directives string, calls func(t *testing.T, url string
 		port := livecaddy.FreePort(t)
 		server := livecaddy.Start(t, "http://:"+port+" {\n"+directives+"\n}\n")
 		calls(t, "http://127.0.0.1:"+port)
-		for line := range strings.Lines(server.Log()) {
-			var entry struct{ Msg, Reason string }
-			if err := json.Unmarshal([]byte(line), &entry); err != nil {
-				t.Fatal(err)
-			}
-			if entry.Msg == "request denied" {
-				reason = entry.Reason
-			}
+		for _, denial := range server.Logged() {
+			reason = denial["reason"].(string)
 		}
 	})
 	return reason
@@ -263,34 +236,38 @@ func logged(t *testing.T, directives string, calls func(t *testing.T, url string
 
 // Each message of docs/troubleshooting.md has words in it that are in the index, and what the index leads to has them.
 func TestTroubleshootingIndex(t *testing.T) {
-	message := regexp.MustCompile("(?m)^- (?:Chrome|Firefox|Safari)[^:`]*: (`.+`)$")
-	anchor := func(heading string) string {
-		return regexp.MustCompile(`[^a-z-]`).ReplaceAllString(strings.ReplaceAll(strings.ToLower(heading), " ", "-"), "")
-	}
-	sections := troubleshootingSections(t)
-	var all string
-	messages := make(map[string]string) // by the anchors of their sections
-	for heading, text := range sections {
-		if strings.HasPrefix(heading, "# ") { // what messages begin with
+	page := markdown.Read(t, "troubleshooting.md")
+	var all []string
+	messages := make(map[string][]string) // by the anchors of their sections
+	for _, section := range page.Sections() {
+		if section.Level != 2 {
 			continue
 		}
-		for _, m := range message.FindAllStringSubmatch(text, -1) {
-			messages[anchor(heading)] += m[1] + "\n"
-			all += m[1] + "\n"
+		for _, item := range section.Items() {
+			browser, _, _ := strings.Cut(item.Text, ":")
+			browser, _, _ = strings.Cut(browser, ",")
+			if len(item.Code) == 1 && slices.Contains([]string{"Chrome", "Firefox", "Safari"}, browser) {
+				messages["#"+section.Anchor()] = append(messages["#"+section.Anchor()], item.Code[0])
+				all = append(all, item.Code[0])
+			}
 		}
 	}
-	entries := regexp.MustCompile("(?m)^- \\[`([^`]+)`\\]\\(#([^)]+)\\)").FindAllStringSubmatch(sections["Index"], -1)
-	for _, entry := range entries {
-		if !strings.Contains(messages[entry[2]], entry[1]) {
-			t.Errorf("there is no %q in #%s", entry[1], entry[2])
+	var entries []string
+	for _, link := range page.Section(t, "Index").Links() {
+		if len(link.Code) == 0 || link.Text != "`"+link.Code[0]+"`" {
+			continue
+		}
+		entries = append(entries, link.Code[0])
+		if !slices.ContainsFunc(messages[link.Destination], func(message string) bool { return strings.Contains(message, link.Code[0]) }) {
+			t.Errorf("there is no %q in %s", link.Code[0], link.Destination)
 		}
 	}
-	for text := range strings.Lines(all) {
-		if !slices.ContainsFunc(entries, func(entry []string) bool { return strings.Contains(text, entry[1]) }) {
-			t.Errorf("the index has nothing of %s", text)
+	for _, message := range all {
+		if !slices.ContainsFunc(entries, func(entry string) bool { return strings.Contains(message, entry) }) {
+			t.Errorf("the index has nothing of %s", message)
 		}
 	}
-	if n := strings.Count(all, "\n"); n < 50 {
-		t.Errorf("only %d messages", n)
+	if len(all) < 50 {
+		t.Errorf("only %d messages", len(all))
 	}
 }

@@ -1,4 +1,4 @@
-package caddycors_test
+package e2e_test
 
 import (
 	"cmp"
@@ -59,7 +59,7 @@ func (s *soak) run(name string, part func(*soak)) {
 // random returns a source for one of several that choose at the same time.
 func (s *soak) random(number int) *rand.Rand { return rand.New(rand.NewPCG(s.seed, uint64(number))) }
 
-func choose[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }
+func pick[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }
 
 // A visitor is a client that keeps its connection.
 type visitor struct {
@@ -371,12 +371,12 @@ func (s *soak) reload(variants [2]variant, reloads int) reloadCost {
 	var settled atomic.Int64 // the number of those that everyone has met
 	visit := func(v *visitor) {
 		r := pageRequest{
-			origin: choose(v.random, app, partner, both, both, other, ""),
-			path:   choose(v.random, "/proxied", "/static"),
+			origin: pick(v.random, app, partner, both, both, other, ""),
+			path:   pick(v.random, "/proxied", "/static"),
 			query:  fmt.Sprint(v.random.Uint64()),
 		}
 		if r.origin != "" {
-			r.asks = choose(v.random, "", "", "PUT", "DELETE")
+			r.asks = pick(v.random, "", "", "PUT", "DELETE")
 		}
 		change, nothingElse := changes.Load(), settled.Load()
 		var res livecaddy.Response
@@ -427,7 +427,7 @@ func (s *soak) reload(variants [2]variant, reloads int) reloadCost {
 				s.load(admin, config)
 				s.everyoneMeets(visitors, changes.Load())
 				settled.Store(changes.Load())
-				newcomer := s.newVisitor(len(visitors), choose(addresses, plain, secure), trusted)
+				newcomer := s.newVisitor(len(visitors), pick(addresses, plain, secure), trusted)
 				visit(newcomer)
 				newcomer.client.CloseIdleConnections()
 			}
@@ -480,9 +480,9 @@ func TestSoakUpstream(t *testing.T) {
 	var changes atomic.Int64 // modulo 4, one of these
 	var requests, cut atomic.Int64
 	visit := func(v *visitor) {
-		r := pageRequest{origin: choose(v.random, app, app, other, ""), path: "/", query: fmt.Sprint(v.random.Uint64())}
+		r := pageRequest{origin: pick(v.random, app, app, other, ""), path: "/", query: fmt.Sprint(v.random.Uint64())}
 		if r.origin != "" {
-			r.asks = choose(v.random, "", "", "", "GET")
+			r.asks = pick(v.random, "", "", "", "GET")
 		}
 		before := changes.Load()
 		res, err := v.get(r)
@@ -578,7 +578,7 @@ func TestSoakFile(t *testing.T) {
 	var newest atomic.Int64  // the last of them that has been met
 	var requests atomic.Int64
 	visit := func(v *visitor) {
-		r := pageRequest{origin: choose(v.random, app, partner, both, evil), asks: choose(v.random, "", "", "GET"), path: "/"}
+		r := pageRequest{origin: pick(v.random, app, partner, both, evil), asks: pick(v.random, "", "", "GET"), path: "/"}
 		met, before := newest.Load(), changes.Load()
 		res, err := v.get(r)
 		requests.Add(1)
@@ -614,7 +614,7 @@ func TestSoakFile(t *testing.T) {
 			s.everyoneMeets(visitors, changes.Load())
 			renamed(lists[changes.Add(1)%2].text)
 			s.everyoneMeets(visitors, changes.Load())
-			choose(random,
+			pick(random,
 				func() { renamed(evil + "\nhttps://Bad.example.com\n") },
 				func() { renamed("*\n") },
 				func() { renamed("") },
@@ -710,7 +710,7 @@ func TestSoakDisconnects(t *testing.T) {
 					if random.IntN(10) == 0 {
 						s.leaveInHeader(plain, random)
 					} else {
-						s.leave(choose(random, plain, secure), trusted, random)
+						s.leave(pick(random, plain, secure), trusted, random)
 					}
 				}
 			})
@@ -747,7 +747,7 @@ func (s *soak) leave(url string, trusted *tls.Config, random *rand.Rand) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), livecaddy.Patience)
 	defer cancel()
-	leave := choose(random, cancel, func() { reset(conn.Load()) })
+	leave := pick(random, cancel, func() { reset(conn.Load()) })
 
 	method, path, reads := "GET", "", 0
 	var body io.Reader
@@ -772,7 +772,7 @@ func (s *soak) leave(url string, trusted *tls.Config, random *rand.Rand) {
 	if body != nil {
 		req.ContentLength = 1 << 20
 	}
-	origin := choose(random, app, other)
+	origin := pick(random, app, other)
 	req.Header.Set("Origin", origin)
 	if method == "OPTIONS" {
 		req.Header.Set("Access-Control-Request-Method", "GET")

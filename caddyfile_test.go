@@ -58,8 +58,8 @@ func TestLoadRefuses(t *testing.T) {
 		"nothing":                     {`{}`, `no origin may call: name those that may`},
 		"an unknown field":            {`{"allow_origins": ["*"], "allow_origin": "x"}`, `unknown field "allow_origin"`},
 		"a value of another type":     {`{"allow_origins": "*"}`, `cannot unmarshal string`},
-		"two problems":                {`{"allow_origins": ["https://Example.com"], "allow_methods": ["put"]}`, "did you mean \"https://example.com\"?\nallow_methods: methods have a case; did you mean \"PUT\"?"},
-		"a list in one value":         {`{"allow_origins": ["*"], "allow_methods": ["GET, PUT"]}`, `allow_methods: "GET, PUT" is no method name`},
+		"two problems":                {`{"allow_origins": ["https://Example.com"], "allow_methods": ["put"]}`, "did you mean \"https://example.com\"?\nallow_methods: method names are case-sensitive; did you mean \"PUT\"?"},
+		"a list in one value":         {`{"allow_origins": ["*"], "allow_methods": ["GET, PUT"]}`, `allow_methods: "GET, PUT" is not a method name`},
 		"a status":                    {`{"allow_origins": ["*"], "preflight_status": 404}`, `preflight_status: browsers take 404 for a refusal`},
 		"upstream":                    {`{"allow_origins": ["*"], "upstream": "ignore"}`, `upstream: "ignore" is neither "override" nor "preserve"`},
 		"report_only and enforce":     {`{"allow_origins": ["*"], "report_only": true, "enforce": true}`, `report_only: report_only changes nothing`},
@@ -71,7 +71,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a variable that opens":       {`{"allow_origins": ["https://a.test", "{env.CORS_TEST_STAR}"]}`, `remove "*" to allow just those, or remove the others (from {env.CORS_TEST_STAR})`},
 		"a variable with another":     {`{"allow_origins": ["{env.CORS_TEST_NESTED}"]}`, `holds a placeholder itself`},
 		"a missing file":              {`{"allow_origins": ["{file./nowhere/origins}"]}`, `"{file./nowhere/origins}" is empty: set it`},
-		"a risk that came with it":    {`{"allow_origins": ["{env.CORS_TEST_STAR}"], "allow_credentials": true}`, `insecure any_origin_with_credentials (from {env.CORS_TEST_STAR})`},
+		"a risk that came with it":    {`{"allow_origins": ["{env.CORS_TEST_STAR}"], "allow_credentials": true}`, `(from {env.CORS_TEST_STAR}); or, to take the risk, add: insecure any_origin_with_credentials`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := load(t, test.handler)

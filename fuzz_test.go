@@ -245,18 +245,18 @@ func (p *rights) judgePreflight(j judgment, r *http.Request) judgment {
 }
 
 func (p *rights) allowsMethod(method string) bool {
-	if slices.Contains([]string{"GET", "HEAD", "POST"}, method) || slices.Contains(p.methods, method) {
+	if slices.Contains([]string{"GET", "HEAD", "POST"}, method) || method != "*" && slices.Contains(p.methods, method) {
 		return true
 	}
 	forbidden := slices.Contains([]string{"CONNECT", "TRACE", "TRACK"}, strings.ToUpper(method))
-	return slices.Contains(p.methods, "*") && httpguts.ValidHeaderFieldName(method) && len(method) <= 4096 && !forbidden
+	return slices.Contains(p.methods, "*") && method != "*" && httpguts.ValidHeaderFieldName(method) && len(method) <= 4096 && !forbidden
 }
 
 func (p *rights) missingHeader(lines []string) (name string, ok bool) {
 	total := 0
 	for _, name := range requestedNames(lines) {
 		byName := slices.ContainsFunc(p.headers, func(listed string) bool { return listed != "*" && asciiLower(listed) == asciiLower(name) })
-		byStar := slices.Contains(p.headers, "*") && httpguts.ValidHeaderFieldName(name) && asciiLower(name) != "authorization"
+		byStar := slices.Contains(p.headers, "*") && httpguts.ValidHeaderFieldName(name) && asciiLower(name) != "authorization" && name != "*"
 		if total += len(name); total > 4096 || !byName && !byStar {
 			return name, false
 		}
@@ -290,11 +290,8 @@ func (s subject) cors(r *http.Request, j judgment, other http.Header) http.Heade
 			h.Set(name, strings.Join(values, ", "))
 		}
 	}
-	star := func(values []string, meant bool, instead ...string) []string {
-		if meant || !slices.Contains(values, "*") {
-			return values
-		}
-		return append(slices.DeleteFunc(slices.Clone(values), func(name string) bool { return name == "*" }), instead...)
+	withoutStar := func(values []string) []string {
+		return slices.DeleteFunc(slices.Clone(values), func(name string) bool { return name == "*" })
 	}
 	set("Access-Control-Allow-Origin", j.allowOrigin)
 	if p.credentials {
@@ -311,18 +308,18 @@ func (s subject) cors(r *http.Request, j judgment, other http.Header) http.Heade
 		set("Access-Control-Expose-Headers", exposed...)
 		return h
 	}
-	method := r.Header["Access-Control-Request-Method"]
-	var allowedMethod, allowedHeaders []string
-	if len(method) == 1 && p.allowsMethod(method[0]) {
-		allowedMethod = method
+	methods := withoutStar(p.methods)
+	if asked := r.Header["Access-Control-Request-Method"]; slices.Contains(p.methods, "*") && len(asked) == 1 &&
+		p.allowsMethod(asked[0]) && !slices.Contains(methods, asked[0]) {
+		methods = append(methods, asked[0])
 	}
-	_, headersAllowed := p.missingHeader(r.Header["Access-Control-Request-Headers"])
-	if headersAllowed && p.credentials {
-		allowedHeaders = membersOf(r.Header["Access-Control-Request-Headers"]...)
+	set("Access-Control-Allow-Methods", methods...)
+	set("Access-Control-Allow-Headers", p.headersFor(r)...)
+	exposed := p.exposed
+	if p.credentials {
+		exposed = withoutStar(exposed)
 	}
-	set("Access-Control-Allow-Methods", star(p.methods, !p.credentials, allowedMethod...)...)
-	set("Access-Control-Allow-Headers", star(p.headers, !p.credentials && headersAllowed, allowedHeaders...)...)
-	set("Access-Control-Expose-Headers", star(p.exposed, !p.credentials)...)
+	set("Access-Control-Expose-Headers", exposed...)
 	if p.network && r.Header.Get("Access-Control-Request-Private-Network") == "true" {
 		set("Access-Control-Allow-Private-Network", "true")
 	}
@@ -334,6 +331,26 @@ func (s subject) cors(r *http.Request, j judgment, other http.Header) http.Heade
 		set("Access-Control-Max-Age", age)
 	}
 	return h
+}
+
+// headersFor returns the header names of the answer to a preflight: those that are listed, and what a "*" allows of those that
+// are asked for, up to the first that is not allowed.
+func (p *rights) headersFor(r *http.Request) []string {
+	listed := slices.DeleteFunc(slices.Clone(p.headers), func(name string) bool { return name == "*" })
+	names, total := slices.Clone(listed), 0
+	for _, name := range requestedNames(r.Header["Access-Control-Request-Headers"]) {
+		if total += len(name); total > 4096 {
+			return listed
+		}
+		if slices.ContainsFunc(listed, func(other string) bool { return asciiLower(other) == asciiLower(name) }) {
+			continue
+		}
+		if _, ok := p.missingHeader([]string{name}); !ok || !httpguts.ValidHeaderFieldName(name) {
+			break
+		}
+		names = append(names, name)
+	}
+	return names
 }
 
 // vary returns the names that an answer depends on.

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/caddy-cors/caddy-cors/internal/denials"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 	_ "github.com/caddy-cors/caddy-cors/origins" // the sources that come with the module
 )
@@ -61,12 +62,12 @@ type Handler struct {
 	// Whether each response explains the decision, in the header `X-Cors-Decision`.
 	Debug bool `json:"debug,omitempty"`
 
-	policies      *policy.Policies
-	tallies       []tally // one for each policy
-	witness       policy.Witness
-	logger        *zap.Logger
-	vary          varyNames // of actual requests
-	varyPreflight varyNames
+	policies  *policy.Policies
+	answers   *policy.Answers
+	tallies   []tally // one for each policy
+	directive denials.Directive
+	alike     alike
+	witness   policy.Witness
 }
 
 // Policy says what some origins may do.
@@ -149,6 +150,9 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision compiles the policies. The error names all that is wrong with the configuration.
 func (h *Handler) Provision(ctx caddy.Context) error {
+	if err := h.provisionDirective(ctx); err != nil {
+		return err
+	}
 	var problems []error
 	for _, problem := range h.check() {
 		problems = append(problems, problem)
@@ -156,12 +160,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	var compiled []*policy.Policy
 	secureOnly := true
 	for i, options := range h.all() {
-		p, warnings, err := options.provision(ctx, h.policyName(i))
-		if err != nil {
-			if i < len(h.Policies) {
-				err = fmt.Errorf("policy %q: %w", h.policyName(i), err)
+		p, warnings, found := options.provision(ctx, h.policyName(i))
+		if len(found) > 0 {
+			for _, err := range found {
+				if i < len(h.Policies) {
+					err = fmt.Errorf("policy %q: %w", h.policyName(i), err)
+				}
+				problems = append(problems, err)
 			}
-			problems = append(problems, err)
 			continue
 		}
 		for _, warning := range warnings {
@@ -174,26 +180,30 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return errors.Join(problems...)
 	}
 
-	h.logger = ctx.Logger()
-	h.witness = policy.WitnessIn(ctx)
 	h.policies = policy.NewPolicies(compiled...)
+	h.answers = policy.NewAnswers(h.policies, policy.AnswerOptions{
+		Preserve: h.Upstream == upstreamPreserve,
+		Debug:    h.Debug,
+		Silent:   h.ReportOnly,
+		VaryOn:   h.fieldsOfPlaceholders(),
+	})
+	h.witness = policy.WitnessIn(ctx)
 	if err := h.provisionTallies(ctx, compiled); err != nil {
 		return err
 	}
 	if h.PreflightStatus == 0 {
 		h.PreflightStatus = defaultPreflightStatus
 	}
-	if !h.policies.Public() {
-		h.vary = newVaryNames(append([]string{"Origin"}, h.fieldsOfPlaceholders()...)...)
-	}
-	h.varyPreflight = newVaryNames(append(h.vary.names, "Access-Control-Request-Method", "Access-Control-Request-Headers")...)
-	if h.policies.PrivateNetwork() {
-		h.varyPreflight = newVaryNames(append(h.varyPreflight.names, "Access-Control-Request-Private-Network")...)
-	}
 	if addr := plainAddress(ctx); addr != "" && secureOnly {
 		ctx.Logger().Warn("all allowed origins are https, but this server listens without TLS: browsers block calls from https pages to http URLs as mixed content; serve it over HTTPS, unless a proxy before it does",
 			zap.String("listen", addr))
 	}
+	return nil
+}
+
+// Cleanup frees what provisioning has taken.
+func (h *Handler) Cleanup() error {
+	h.alike.forget()
 	return nil
 }
 
@@ -310,7 +320,7 @@ func (o *PolicyOptions) optionsSet() []string {
 }
 
 // provision resolves the origins' placeholders, loads the sources and compiles the policy.
-func (o *PolicyOptions) provision(ctx caddy.Context, name string) (*policy.Policy, []string, error) {
+func (o *PolicyOptions) provision(ctx caddy.Context, name string) (*policy.Policy, []string, []error) {
 	origins, writtenAs, problems := resolveOrigins(o.AllowOrigins)
 	sources, err := o.loadSources(ctx)
 	if err != nil {
@@ -323,7 +333,7 @@ func (o *PolicyOptions) provision(ctx caddy.Context, name string) (*policy.Polic
 		}
 		problems = append(problems, p)
 	}
-	return compiled, warnings, errors.Join(problems...)
+	return compiled, warnings, problems
 }
 
 func (o *PolicyOptions) loadSources(ctx caddy.Context) ([]policy.Source, error) {
@@ -429,5 +439,6 @@ func plainAddress(ctx caddy.Context) string {
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

@@ -1,29 +1,19 @@
 package caddycors
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/caddy-cors/caddy-cors/internal/denials"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
-)
-
-const (
-	debugHeader = "X-Cors-Decision"
-
-	// maxDetail bounds what of a request is shown to others, in bytes.
-	maxDetail = 128
-)
-
-// The kinds of requests, in logs and metrics.
-const (
-	kindPreflight = "preflight"
-	kindActual    = "actual"
 )
 
 // The variables of a request that tell of the decision: {http.vars.cors.outcome} and so on.
@@ -32,6 +22,23 @@ const (
 	reasonVar  = "cors.reason"
 	policyVar  = "cors.policy"
 )
+
+// The modes of a directive, in metrics.
+const (
+	modeDecide     = "decide"
+	modeEnforce    = "enforce"
+	modeReportOnly = "report_only"
+)
+
+func (h *Handler) mode() string {
+	switch {
+	case h.ReportOnly:
+		return modeReportOnly
+	case h.Enforce:
+		return modeEnforce
+	}
+	return modeDecide
+}
 
 // observe shows the decision to those who run the server: it sets variables, counts, and has denials logged. A request
 // is counted once, though its error routes may decide anew.
@@ -43,11 +50,10 @@ func (h *Handler) observe(r *http.Request, asked *policy.Request, d *policy.Deci
 	t := &h.tallies[i]
 	ctx := r.Context()
 	if vars, ok := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any); ok {
-		before := len(vars)
+		_, again := vars[outcomeVar]
 		// Nobody can tell when the configuration is loaded whether somebody will ask for these; a template may. So they
 		// are always set, to values that need no allocation where the request is allowed.
 		vars[outcomeVar], vars[policyVar] = outcomeValue(d.Outcome), t.name
-		again := len(vars) == before
 		if d.Reason != "" {
 			vars[reasonVar] = reasonValue(d.Reason)
 		} else if again {
@@ -58,10 +64,10 @@ func (h *Handler) observe(r *http.Request, asked *policy.Request, d *policy.Deci
 		}
 	}
 	if t.counters != nil {
-		t.counters.of(asked.Preflight, d).Inc()
+		t.counters.of(asked, d).Inc()
 	}
 	if d.Outcome == policy.Denied {
-		allDenials.add(denialOf{h, r, asked, d})
+		denials.Default.Add(denials.Request{Directive: &h.directive, HTTP: r, Asked: asked, Decision: d})
 	}
 }
 
@@ -104,7 +110,7 @@ var requestsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Subsystem: "http_cors",
 	Name:      "requests_total",
 	Help:      "Number of requests by what CORS made of them.",
-}, []string{"kind", "outcome", "reason", "policy"})
+}, []string{"server", "kind", "outcome", "reason", "policy", "mode"})
 
 // provisionTallies prepares what is observed of each policy. Counters are kept where the metrics of Caddy's HTTP app are
 // on, in the registry of its own.
@@ -121,91 +127,111 @@ func (h *Handler) provisionTallies(ctx caddy.Context, policies []*policy.Policy)
 			return fmt.Errorf("registering metrics: %w", err)
 		}
 	}
-	for i, p := range policies {
+	for _, p := range policies {
 		t := tally{policy: p, name: p.Name()}
 		if metrics {
-			t.counters = newCounters(p.Name(), i == len(policies)-1)
+			t.counters = newCounters(h.directive.Server, p.Name(), h.mode())
 		}
 		h.tallies = append(h.tallies, t)
 	}
 	return nil
 }
 
-// counters are the series of one policy. They exist from the start, so that the first denial is an increase.
+// counters are the series of one policy. They all exist from the start, so that the first denial is an increase.
 type counters struct {
-	preflight, actual    prometheus.Counter // allowed
-	sameOrigin, noOrigin prometheus.Counter
-	denied               [2]map[policy.Reason]prometheus.Counter // preflights, actual requests
+	preflight, actual kindCounters
 }
 
-// newCounters returns the counters of a policy. What none of several policies allows is the last one's.
-func newCounters(name string, last bool) *counters {
-	series := func(kind string, outcome policy.Outcome, reason policy.Reason) prometheus.Counter {
-		return requestsTotal.WithLabelValues(kind, string(outcome), string(reason), name)
+// kindCounters are the series of one kind of requests.
+type kindCounters struct {
+	allowed, sameOrigin, noOrigin prometheus.Counter
+	denied                        map[policy.Reason]prometheus.Counter
+}
+
+func newCounters(server, policyName, mode string) *counters {
+	series := func(kind policy.Kind, outcome policy.Outcome, reason policy.Reason) prometheus.Counter {
+		return requestsTotal.WithLabelValues(server, string(kind), string(outcome), string(reason), policyName, mode)
 	}
-	c := &counters{
-		preflight: series(kindPreflight, policy.Allowed, ""),
-		actual:    series(kindActual, policy.Allowed, ""),
-		denied:    [2]map[policy.Reason]prometheus.Counter{{}, {}},
-	}
-	for _, reason := range policy.PreflightReasons {
-		c.denied[0][reason] = series(kindPreflight, policy.Denied, reason)
-	}
-	if last {
-		c.sameOrigin = series(kindActual, policy.SameOrigin, "")
-		c.noOrigin = series(kindActual, policy.NoOrigin, "")
-		for _, reason := range policy.OriginReasons {
-			c.denied[0][reason] = series(kindPreflight, policy.Denied, reason)
-			c.denied[1][reason] = series(kindActual, policy.Denied, reason)
+	denied := func(kind policy.Kind, reasons ...policy.Reason) map[policy.Reason]prometheus.Counter {
+		m := make(map[policy.Reason]prometheus.Counter)
+		for _, reason := range reasons {
+			m[reason] = series(kind, policy.Denied, reason)
 		}
+		return m
 	}
-	return c
+	return &counters{
+		preflight: kindCounters{
+			allowed: series(policy.KindPreflight, policy.Allowed, ""),
+			denied:  denied(policy.KindPreflight, append(policy.PreflightReasons[:3:3], policy.OriginReasons...)...),
+		},
+		actual: kindCounters{
+			allowed:    series(policy.KindActual, policy.Allowed, ""),
+			sameOrigin: series(policy.KindActual, policy.SameOrigin, ""),
+			noOrigin:   series(policy.KindActual, policy.NoOrigin, ""),
+			denied:     denied(policy.KindActual, policy.OriginReasons...),
+		},
+	}
 }
 
-func (c *counters) of(preflight bool, d *policy.Decision) prometheus.Counter {
-	switch {
-	case d.Outcome == policy.NoOrigin:
-		return c.noOrigin
-	case d.Outcome == policy.SameOrigin:
-		return c.sameOrigin
-	case d.Outcome == policy.Denied && preflight:
-		return c.denied[0][d.Reason]
-	case d.Outcome == policy.Denied:
-		return c.denied[1][d.Reason]
-	case preflight:
-		return c.preflight
+func (c *counters) of(r *policy.Request, d *policy.Decision) prometheus.Counter {
+	k := &c.actual
+	if r.IsPreflight() {
+		k = &c.preflight
 	}
-	return c.actual
+	switch d.Outcome {
+	case policy.Allowed:
+		return k.allowed
+	case policy.SameOrigin:
+		return k.sameOrigin
+	case policy.NoOrigin:
+		return k.noOrigin
+	}
+	return k.denied[d.Reason]
 }
 
-// cut returns the start of what a request holds, no longer than what is shown.
-func cut(s string) string { return s[:min(len(s), maxDetail)] }
-
-// debugValue explains a decision as a Structured Field (RFC 9651): an Item whose token is the outcome.
-func debugValue(d *policy.Decision) string {
-	value := string(d.Outcome)
-	if d.Reason != "" {
-		value += "; reason=" + string(d.Reason)
+// provisionDirective finds out which directive of the configuration this is. The server and the text of the
+// configuration tell, and among those that are alike in both, as in sites that import one snippet, their order. So a
+// reload that leaves the directive alone does not make another of it.
+func (h *Handler) provisionDirective(ctx caddy.Context) error {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
 	}
-	if d.Detail != "" {
-		value += "; detail=" + quote(d.Detail)
+	h.directive = denials.Directive{ReportOnly: h.ReportOnly, Logger: ctx.Logger()}
+	h.alike.configuration = sha256.Sum256(text)
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		h.directive.Server = server.Name()
+		h.alike.server = server
 	}
-	return value + "; policy=" + quote(d.Policy.Name())
+	h.directive.ID = fmt.Sprintf("%s/%x/%d", h.directive.Server, h.alike.configuration[:8], h.alike.next())
+	return nil
 }
 
-// quote makes a String (RFC 9651, section 3.3.3) of the start of s, with a "?" for each byte that it cannot hold.
-func quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, c := range []byte(cut(s)) {
-		switch {
-		case c < ' ' || c > '~':
-			c = '?'
-		case c == '"' || c == '\\':
-			b.WriteByte('\\')
-		}
-		b.WriteByte(c)
+// alike are directives of one server that have the same configuration.
+type alike struct {
+	server        *caddyhttp.Server // of one configuration that was loaded; nil beyond servers
+	configuration [sha256.Size]byte
+}
+
+// alikeCount counts them while a configuration is being loaded, one after the other in the order of the routes.
+var alikeCount struct {
+	sync.Mutex
+	n map[alike]int
+}
+
+func (a alike) next() int {
+	alikeCount.Lock()
+	defer alikeCount.Unlock()
+	if alikeCount.n == nil {
+		alikeCount.n = make(map[alike]int)
 	}
-	b.WriteByte('"')
-	return b.String()
+	alikeCount.n[a]++
+	return alikeCount.n[a]
+}
+
+// forget makes the count go with the configuration.
+func (a alike) forget() {
+	alikeCount.Lock()
+	defer alikeCount.Unlock()
+	delete(alikeCount.n, a)
 }

@@ -8,6 +8,10 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-cors/caddy-cors/internal/denials"
+	"github.com/caddy-cors/caddy-cors/internal/policy"
 )
 
 // withVars is a request with the variables that Caddy's server gives to one, in a context as deep as its own.
@@ -21,9 +25,22 @@ func withVars(r *http.Request) *http.Request {
 	return r.WithContext(ctx)
 }
 
+// oneOrigin returns a handler that allows one origin.
+func oneOrigin(t testing.TB) *Handler {
+	p, problems, _ := policy.Compile(policy.Options{Name: policy.DefaultName, AllowOrigins: []string{"https://app.example.com"}})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return &Handler{
+		policies:  policy.NewPolicies(p),
+		tallies:   []tally{{policy: p, name: policy.DefaultName}},
+		directive: denials.Directive{ID: t.Name(), Logger: zap.NewNop()},
+	}
+}
+
 // What an allowed request pays for being observed, by what is in use.
 func BenchmarkObserveAllowed(b *testing.B) {
-	h, _ := denying(b)
+	h := oneOrigin(b)
 	plain := &http.Request{Method: "GET", URL: &url.URL{Path: "/"}, Header: http.Header{"Origin": {"https://app.example.com"}}}
 	bench := func(name string, r *http.Request, c *counters) {
 		b.Run(name, func(b *testing.B) {
@@ -37,17 +54,17 @@ func BenchmarkObserveAllowed(b *testing.B) {
 		})
 	}
 	bench("nothing", plain, nil)
-	bench("metrics", plain, newCounters("benchmark", true))
+	bench("metrics", plain, newCounters("srv0", "benchmark", modeDecide))
 	bench("placeholders", withVars(plain), nil)
-	bench("metrics-and-placeholders", withVars(plain), newCounters("benchmark", true))
+	bench("metrics-and-placeholders", withVars(plain), newCounters("srv0", "benchmark", modeDecide))
 }
 
 // What a denied request pays: one that is like others, and one of a flood that never repeats itself.
 func BenchmarkObserveDenied(b *testing.B) {
 	for name, distinct := range map[string]int{"repeats": 1, "flood": 1 << 20} {
 		b.Run(name, func(b *testing.B) {
-			var l denials
-			h, _ := denying(b)
+			var l denials.List
+			h := oneOrigin(b)
 			r := &http.Request{Method: "GET", Host: "api.example.com", URL: &url.URL{Path: "/orders"}, Header: http.Header{"Origin": {""}}}
 			origins := make([]string, distinct)
 			for i := range origins {
@@ -60,17 +77,18 @@ func BenchmarkObserveDenied(b *testing.B) {
 				asked.Origin[0] = origins[i%distinct]
 				i++
 				d := h.policies.Decide(&asked)
-				l.add(denialOf{h, r, &asked, &d})
+				l.Add(denials.Request{Directive: &h.directive, HTTP: r, Asked: &asked, Decision: &d})
 			}
-			b.ReportMetric(float64(len(l.list)), "entries")
+			entries, _ := l.All()
+			b.ReportMetric(float64(len(entries)), "entries")
 		})
 	}
 }
 
 // Observing an allowed request allocates nothing, and a denial that repeats others neither.
 func TestObserveDoesNotAllocate(t *testing.T) {
-	h, _ := denying(t)
-	h.tallies[0].counters = newCounters("allocations", true)
+	h := oneOrigin(t)
+	h.tallies[0].counters = newCounters("srv0", "allocations", modeDecide)
 	for _, origin := range []string{"https://app.example.com", "https://other.example.com"} {
 		r := &http.Request{Method: "GET", URL: &url.URL{Path: "/"}, Header: http.Header{"Origin": {origin}}}
 		asked := h.classify(r)

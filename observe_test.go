@@ -58,7 +58,7 @@ func TestDenialIsLoggedAndListed(t *testing.T) {
 			if got := o.Logged()[before:]; len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(want) {
 				t.Errorf("logged\n\t%v, want\n\t%v", got, want)
 			}
-			want["count"] = 3.0
+			want["count"], want["server"] = 3.0, "srv0"
 			list, others := o.Denials()
 			if len(list) != 1 || others != 0 {
 				t.Fatalf("listed: %v and %d others", list, others)
@@ -66,6 +66,10 @@ func TestDenialIsLoggedAndListed(t *testing.T) {
 			if first, last := list[0]["first_seen"].(string), list[0]["last_seen"].(string); first > last {
 				t.Errorf("seen first at %s, last at %s", first, last)
 			}
+			if id, _ := list[0]["id"].(string); len(id) != 12 {
+				t.Errorf("the id is %q", id)
+			}
+			delete(list[0], "id")
 			delete(list[0], "first_seen")
 			delete(list[0], "last_seen")
 			if fmt.Sprint(list[0]) != fmt.Sprint(want) {
@@ -265,7 +269,7 @@ func TestMetrics(t *testing.T) {
 	} {
 		part := strings.Split(sample, " ")
 		n, _ := strconv.ParseFloat(part[4], 64)
-		want[fmt.Sprintf("requests_total{kind=%q,outcome=%q,policy=%q,reason=%q}", part[0], part[1], part[2], part[3])] = n
+		want[fmt.Sprintf("requests_total{kind=%q,mode=\"decide\",outcome=%q,policy=%q,reason=%q,server=\"srv0\"}", part[0], part[1], part[2], part[3])] = n
 	}
 	if got := increases(start, after); !maps.Equal(got, want) {
 		t.Errorf("the series rose by\n\t%v, want\n\t%v", got, want)
@@ -279,8 +283,8 @@ func TestMetrics(t *testing.T) {
 			named++
 		}
 	}
-	if named != 5 {
-		t.Errorf("%d series of a policy that is not the last, want 5", named)
+	if named != 13 {
+		t.Errorf("%d series of a policy, want 13", named)
 	}
 
 	o.Reload(directives, "metrics")
@@ -315,7 +319,7 @@ func TestErrorRouteCountsOnce(t *testing.T) {
 	if res.Text != "allowed|" { // by the error route, which has the last word
 		t.Errorf("the page says %q", res.Text)
 	}
-	if got, want := increases(before, o.Series()), `map[requests_total{kind="actual",outcome="denied",policy="default",reason="origin-not-allowed"}:1]`; fmt.Sprint(got) != want {
+	if got, want := increases(before, o.Series()), `map[requests_total{kind="actual",mode="enforce",outcome="denied",policy="default",reason="origin-not-allowed",server="srv0"}:1]`; fmt.Sprint(got) != want {
 		t.Errorf("the series rose by %v, want %v", got, want)
 	}
 	if list, _ := o.Denials(); len(list) != 1 || list[0]["count"] != 1.0 {

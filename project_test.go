@@ -16,7 +16,8 @@ var imports = map[string][]string{
 	module + "/internal/origin":    nil,
 	module + "/internal/fetchspec": nil,
 	module + "/internal/printable": nil,
-	module + "/internal/policy":    {module + "/internal/fetchspec", module + "/internal/origin"},
+	module + "/internal/policy":    {module + "/internal/fetchspec", module + "/internal/origin", module + "/internal/printable"},
+	module + "/internal/denials":   {module + "/internal/policy", module + "/internal/printable"},
 	module + "/internal/fetch":     {module + "/internal/fetchspec", module + "/internal/origin"},
 	module + "/origins":            {module + "/internal/origin"},
 	module + "/internal/check": {
@@ -25,7 +26,7 @@ var imports = map[string][]string{
 	module + "/internal/check/edit":      nil,
 	module + "/internal/check/checktest": {module + "/internal/check"},
 	module: {
-		module + "/internal/check", module + "/internal/origin", module + "/internal/policy", module + "/internal/printable",
+		module + "/internal/check", module + "/internal/denials", module + "/internal/origin", module + "/internal/policy",
 		module + "/origins",
 	},
 	module + "/cmd/caddy":          {module},

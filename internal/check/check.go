@@ -126,10 +126,8 @@ func (c *Check) couldRead(a *attempt, name string) bool {
 		}
 	}
 	if e := a.last(); e != nil {
-		if seen, ok := e.decisive(); ok {
-			if _, all := seen.decision.Policy.ExposeHeaders(); all { // which lists those that the response has
-				return true
-			}
+		if seen, ok := e.decisive(); ok && seen.decision.Policy.ExposesAll() { // and lists those that the response has
+			return true
 		}
 	}
 	exposed := r.Header.Values("Access-Control-Expose-Headers")

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -75,13 +74,13 @@ func (f *fixer) advisedAndDone(format string, args ...any) {
 }
 
 // line adds a line to a policy of a handler.
-func (f *fixer) line(handler map[string]any, policyName, text, replaces string) {
+func (f *fixer) line(handler map[string]any, policyName string, line policy.Line, replaces string) {
 	block, options := blockCors, handler
 	if policyName != policy.DefaultName {
 		block, options = "policy "+policyName, policyOptions(handler, policyName)
 	}
-	applyLine(options, text, replaces)
-	f.fixes = append(f.fixes, Fix{Line: text, Block: block, Site: f.site(), Replaces: replaces})
+	applyLine(options, line, replaces)
+	f.fixes = append(f.fixes, Fix{Line: line.String(), Block: block, Site: f.site(), Replaces: replaces})
 }
 
 // site is the site that the cause is about, as its address says it.
@@ -156,7 +155,7 @@ func (f *fixer) decided(cause *fetch.Cause, seen decisionSeen) {
 		if name := cause.Names[0]; listsName(policyOptions(handler, p.Name())["expose_headers"], name) {
 			f.overridden(handler)
 		} else {
-			f.line(handler, p.Name(), "expose_headers "+name, "")
+			f.line(handler, p.Name(), policy.NewLine("expose_headers", name), "")
 		}
 		return
 	}
@@ -167,12 +166,12 @@ func (f *fixer) decided(cause *fetch.Cause, seen decisionSeen) {
 	case cause.Code == fetch.WildcardWithCredentials && d.AllowOrigin == "*":
 		f.notEveryone(handler, p.Name())
 	case cause.Code == fetch.MissingAllowCredentials && !p.Credentials():
-		f.line(handler, p.Name(), "allow_credentials", "")
+		f.line(handler, p.Name(), policy.NewLine("allow_credentials"), "")
 	case forwarded && (cause.Code == fetch.PreflightStatus || cause.Code == fetch.PreflightRedirect):
 		delete(handler, "forward_preflight")
 		f.advisedAndDone("Remove forward_preflight from the cors block: what is behind it answers the preflight with %s, and without it cors answers preflights itself.", strings.Join(cause.Names, ", "))
 	case d.Outcome == policy.SameOrigin:
-		f.line(handler, p.Name(), "allow_origins "+cause.Origin, "")
+		f.line(handler, p.Name(), policy.NewLine("allow_origins", cause.Origin), "")
 	default:
 		f.overridden(handler)
 	}
@@ -193,7 +192,7 @@ func (f *fixer) denied(handler map[string]any, seen decisionSeen) {
 
 // opaque handles an origin that no line should allow.
 func (f *fixer) opaque() {
-	f.denied(nil, decisionSeen{decision: policy.Decision{Outcome: policy.Denied, Reason: policy.OriginNull}})
+	f.denied(nil, decisionSeen{decision: policy.Decision{Outcome: policy.Denied, Denial: policy.Denial{Reason: policy.OriginNull}}})
 }
 
 // notEveryone puts the origin in the place of "*", which does not go with credentials.
@@ -203,7 +202,7 @@ func (f *fixer) notEveryone(handler map[string]any, policyName string) {
 		return
 	}
 	f.inPlaceOf(handler, policyName, "*")
-	f.line(handler, policyName, "allow_credentials", "")
+	f.line(handler, policyName, policy.NewLine("allow_credentials"), "")
 }
 
 // inPlaceOf puts the origin in the place of a pattern that does not go with credentials.
@@ -214,7 +213,7 @@ func (f *fixer) inPlaceOf(handler map[string]any, policyName, pattern string) {
 		f.advisedAndDone("Remove %q from the origins: it does not go with credentials. List the others that are to call.", pattern)
 		return
 	}
-	f.line(handler, policyName, "allow_origins "+f.attempt.cause.Origin, pattern)
+	f.line(handler, policyName, policy.NewLine("allow_origins", f.attempt.cause.Origin), pattern)
 	f.advisedAndDone("%q does not go with credentials. List the other origins that are to call, too.", pattern)
 }
 
@@ -228,7 +227,7 @@ func (f *fixer) adviseFinalURL() {
 // overridden handles a response that has other headers than the cors handler's.
 func (f *fixer) overridden(handler map[string]any) {
 	if handler["upstream"] == "preserve" {
-		f.line(handler, policy.DefaultName, "upstream override", "upstream preserve")
+		f.line(handler, policy.DefaultName, policy.NewLine("upstream", "override"), "upstream preserve")
 		return
 	}
 	f.advise("Something changes what cors has set, such as a header directive with a deferred operation (-, > or ?), or a reverse_proxy in handle_errors without a cors beside it: remove its %s lines. cors sets them all.", "Access-Control-*")
@@ -295,19 +294,19 @@ func (f *fixer) live(cause *fetch.Cause) {
 	handler := map[string]any{}
 	switch cause.Code {
 	case fetch.AllowOriginMismatch:
-		f.line(handler, policy.DefaultName, "allow_origins "+cause.Origin, "")
+		f.line(handler, policy.DefaultName, policy.NewLine("allow_origins", cause.Origin), "")
 	case fetch.WildcardWithCredentials:
 		f.notEveryone(handler, policy.DefaultName)
 	case fetch.MissingAllowCredentials:
 		handler["allow_origins"] = []any{cause.Origin}
-		f.line(handler, policy.DefaultName, "allow_credentials", "")
+		f.line(handler, policy.DefaultName, policy.NewLine("allow_credentials"), "")
 	case fetch.MethodNotAllowed, fetch.HeaderNotAllowed:
 		f.needs(handler, cause)
 	case codeNotReadable:
-		f.line(handler, policy.DefaultName, "expose_headers "+cause.Names[0], "")
+		f.line(handler, policy.DefaultName, policy.NewLine("expose_headers", cause.Names[0]), "")
 	case fetch.MissingAllowOrigin:
 		if httpguts.HeaderValuesContainsToken(f.attempt.result.Header["Vary"], "Origin") { // somebody decides by it
-			f.line(handler, policy.DefaultName, "allow_origins "+cause.Origin, "")
+			f.line(handler, policy.DefaultName, policy.NewLine("allow_origins", cause.Origin), "")
 			break
 		}
 		f.wholeDirective(handler, cause)
@@ -324,10 +323,10 @@ func (f *fixer) wholeDirective(handler map[string]any, cause *fetch.Cause) {
 	f.fixes = append(f.fixes, Fix{Line: "cors " + cause.Origin, Block: blockSite, Site: f.site()})
 	f.needs(handler, cause)
 	if f.check.request.Credentials {
-		f.line(handler, policy.DefaultName, "allow_credentials", "")
+		f.line(handler, policy.DefaultName, policy.NewLine("allow_credentials"), "")
 	}
 	for _, name := range f.check.reads {
-		f.line(handler, policy.DefaultName, "expose_headers "+name, "")
+		f.line(handler, policy.DefaultName, policy.NewLine("expose_headers", name), "")
 	}
 }
 
@@ -338,18 +337,19 @@ func (f *fixer) needs(handler map[string]any, cause *fetch.Cause) {
 			continue
 		}
 		p, _, _ := policy.Compile(policy.Options{Name: policy.DefaultName, AllowOrigins: []string{cause.Origin}})
-		asked := policy.Request{
-			Origin:    []string{cause.Origin},
-			Preflight: true,
-			Method:    step.Exchange.RequestHeader["Access-Control-Request-Method"],
-			Headers:   step.Exchange.RequestHeader["Access-Control-Request-Headers"],
+		header := map[string][]string{
+			"Origin":                         {cause.Origin},
+			"Access-Control-Request-Method":  step.Exchange.RequestHeader["Access-Control-Request-Method"],
+			"Access-Control-Request-Headers": step.Exchange.RequestHeader["Access-Control-Request-Headers"],
 		}
 		switch cause.Code { // those name just what is missing
 		case fetch.MethodNotAllowed:
-			asked.Headers = nil
+			delete(header, "Access-Control-Request-Headers")
 		case fetch.HeaderNotAllowed:
-			asked.Method, asked.Headers = []string{http.MethodGet}, cause.Names
+			header["Access-Control-Request-Method"] = []string{http.MethodGet}
+			header["Access-Control-Request-Headers"] = cause.Names
 		}
+		asked := policy.NewRequest(http.MethodOptions, "", header)
 		if d := policy.NewPolicies(p).Decide(&asked); d.Outcome == policy.Denied {
 			f.denied(handler, decisionSeen{asked: asked, decision: d})
 		}
@@ -368,21 +368,18 @@ func (f *fixer) takeRisks(handler map[string]any, policyName string) {
 	}
 	origins, _ := policyOptions(handler, policyName)["allow_origins"].([]any)
 	for _, problem := range f.problems(text, policyName) {
-		m := refusedRisk.FindStringSubmatch(problem.Message)
-		if m == nil || problem.Index >= len(origins) {
+		if problem.Risk == "" || problem.Index >= len(origins) {
 			continue
 		}
-		switch pattern, _ := origins[problem.Index].(string); m[2] {
-		case "any_origin_with_credentials", "public_suffix_with_credentials":
+		switch pattern, _ := origins[problem.Index].(string); problem.Risk {
+		case policy.AnyOrigin, policy.PublicSuffix:
 			f.inPlaceOf(handler, policyName, pattern)
 		default:
-			f.line(handler, policyName, "insecure "+m[2], "")
-			f.advisedAndDone("The insecure line takes a risk, and without it the configuration is refused. Better: %s.", m[1])
+			f.line(handler, policyName, policy.NewLine("insecure", string(problem.Risk)), "")
+			f.advisedAndDone("The insecure line takes a risk, and without it the configuration is refused. Better: %s.", problem.Message)
 		}
 	}
 }
-
-var refusedRisk = regexp.MustCompile(`(?s)^(.*); or, to take the risk, add: insecure (\S+)$`)
 
 // server returns a server of the configuration.
 func (f *fixer) server(name string) (map[string]any, bool) {
@@ -434,22 +431,21 @@ func policyOptions(handler map[string]any, name string) map[string]any {
 }
 
 // applyLine does to a handler's JSON what a line does to its block.
-func applyLine(options map[string]any, line, replaces string) {
-	option, rest, hasValues := strings.Cut(line, " ")
-	if list, ok := options[option].([]any); ok {
-		options[option] = slices.DeleteFunc(list, func(value any) bool { return value == replaces })
-	}
+func applyLine(options map[string]any, line policy.Line, replaces string) {
+	list, isList := options[line.Option].([]any)
 	switch {
-	case !hasValues:
-		options[option] = true
-	case option == "upstream":
-		options[option] = rest
+	case len(line.Values) == 0:
+		options[line.Option] = true
+	case line.Option == "upstream":
+		options[line.Option] = line.Values[0]
 	default:
-		list, _ := options[option].([]any)
-		for _, value := range strings.Split(strings.ReplaceAll(rest, `"`, ""), ", ") {
+		if isList {
+			list = slices.DeleteFunc(list, func(value any) bool { return value == replaces })
+		}
+		for _, value := range line.Values {
 			list = append(list, value)
 		}
-		options[option] = list
+		options[line.Option] = list
 	}
 }
 

@@ -83,7 +83,7 @@ func (f *fetch) construct(r Request) error {
 		f.method = fetchspec.NormalizeMethod(r.Method)
 	}
 	if upper := strings.ToUpper(f.method); f.method != upper {
-		f.warn(MethodCase, fmt.Sprintf("Methods have a case: the browser sends %q as the script writes it, and not %q.", f.method, upper))
+		f.warn(MethodCase, fmt.Sprintf("Method names are case-sensitive: the browser sends %q as the script writes it, and not %q.", f.method, upper))
 	}
 
 	if err := f.fillHeaders(r.Header); err != nil {

@@ -37,40 +37,49 @@ type Options struct {
 
 // A Problem is a value that is refused, and the way out.
 type Problem struct {
+	Policy  string // the policy's name; empty for what concerns the directive as a whole
 	Option  string // the option's name; empty for the directive itself
 	Index   int    // of the value in a list option
-	Message string
+	Risk    Risk   // that the value brings with it, which is refused unless it is taken knowingly; else empty
+	Message string // a sentence without a full stop: what is wrong, and the text to write instead
 }
 
 func (p Problem) Error() string {
-	if p.Option == "" {
-		return p.Message
+	text := p.Message
+	if p.Option != "" {
+		text = p.Option + ": " + text
 	}
-	return p.Option + ": " + p.Message
+	if p.Risk != "" {
+		text += "; or, to take the risk, add: " + NewLine("insecure", string(p.Risk)).String()
+	}
+	return text
 }
 
-// The risks that Insecure can name: what a policy with credentials is refused for otherwise.
+// A Risk is one that Insecure can name: what a policy with credentials is refused for otherwise.
+type Risk string
+
+// The risks.
 const (
-	anyOrigin    = "any_origin_with_credentials"
-	nullOrigin   = "null_origin_with_credentials"
-	httpOrigin   = "http_origin_with_credentials"
-	publicSuffix = "public_suffix_with_credentials"
+	AnyOrigin    Risk = "any_origin_with_credentials"
+	NullOrigin   Risk = "null_origin_with_credentials"
+	HTTPOrigin   Risk = "http_origin_with_credentials"
+	PublicSuffix Risk = "public_suffix_with_credentials"
 )
 
-var risks = []string{anyOrigin, nullOrigin, httpOrigin, publicSuffix}
+var risks = []Risk{AnyOrigin, NullOrigin, HTTPOrigin, PublicSuffix}
 
 // MaxAgeLimit is the longest time that a browser is told to keep a preflight's answer. Browsers cap it at less or the
 // same: Chromium at two hours, Firefox at 24.
 const MaxAgeLimit = 24 * time.Hour
 
-// Compile compiles the options into a policy. It reports all problems at once; with any, the policy is not to be used.
-// The warnings are about policies that work, but seldom as meant.
+// Compile compiles the options into a policy. It reports all problems at once; with any, there is no policy, but nil. The
+// warnings are about policies that work, but seldom as meant.
 func Compile(o Options) (*Policy, []Problem, []string) {
 	c := compiler{options: o, policy: &Policy{
 		name:           o.Name,
 		sources:        o.Sources,
 		credentials:    o.AllowCredentials,
-		insecureHTTP:   slices.Contains(o.Insecure, httpOrigin),
+		insecureHTTP:   slices.Contains(o.Insecure, string(HTTPOrigin)),
 		privateNetwork: o.AllowPrivateNetwork,
 		exposeTiming:   o.ExposeTiming,
 	}}
@@ -81,7 +90,10 @@ func Compile(o Options) (*Policy, []Problem, []string) {
 	c.allowHeaders()
 	c.exposeHeaders()
 	c.maxAge()
-	return c.policy, c.problems, c.warnings
+	if len(c.problems) > 0 {
+		return nil, c.problems, c.warnings
+	}
+	return c.policy, nil, c.warnings
 }
 
 type compiler struct {
@@ -90,12 +102,12 @@ type compiler struct {
 	problems []Problem
 	warnings []string
 
-	incomplete bool     // some origins are not known yet
-	needed     []string // the risks that the options bring with them
+	incomplete bool   // some origins are not known yet
+	needed     []Risk // the risks that the options bring with them
 }
 
 func (c *compiler) problem(option string, index int, format string, args ...any) {
-	c.problems = append(c.problems, Problem{option, index, fmt.Sprintf(format, args...)})
+	c.problems = append(c.problems, Problem{Policy: c.options.Name, Option: option, Index: index, Message: fmt.Sprintf(format, args...)})
 }
 
 func (c *compiler) origins() {
@@ -108,7 +120,7 @@ func (c *compiler) origins() {
 		}
 	}
 	if o.AllowCredentials && len(o.Sources)+len(o.AllowOriginsRegexp) > 0 {
-		c.needed = append(c.needed, httpOrigin) // without it, these allow no http origins
+		c.needed = append(c.needed, HTTPOrigin) // without it, these allow no http origins
 	}
 	c.policy.secureOnly = len(o.AllowOriginsRegexp)+len(o.Sources) == 0
 	for i, text := range o.AllowOrigins {
@@ -123,13 +135,13 @@ func (c *compiler) origins() {
 			if c.moreThanEveryone() {
 				c.problem("allow_origins", i, `"*" allows everyone, so the other origins beside it mean nothing: remove "*" to allow just those, or remove the others`)
 			}
-			c.risk("allow_origins", i, anyOrigin, `"*" with allow_credentials lets every website act in the name of your signed-in users: list the origins that may`)
+			c.risk("allow_origins", i, AnyOrigin, `"*" with allow_credentials lets every website act in the name of your signed-in users: list the origins that may`)
 		case text == origin.Null:
 			c.policy.null = true
 			if !o.AllowCredentials {
 				c.warnings = append(c.warnings, `the origin "null" is anyone's: any website can send it from a sandboxed frame; "cors *" says the same more plainly`)
 			}
-			c.risk("allow_origins", i, nullOrigin, `"null" with allow_credentials lets every website act in the name of your signed-in users, from a sandboxed frame: give the page an origin of its own, and list that`)
+			c.risk("allow_origins", i, NullOrigin, `"null" with allow_credentials lets every website act in the name of your signed-in users, from a sandboxed frame: give the page an origin of its own, and list that`)
 		case HasPlaceholder(text):
 			c.template(i, text)
 		default:
@@ -156,13 +168,13 @@ func (c *compiler) pattern(i int, text string) {
 
 func (c *compiler) patternRisks(i int, text string, p origin.Pattern) {
 	if p.AnyHost() {
-		c.risk("allow_origins", i, anyOrigin, "%q with allow_credentials lets every website act in the name of your signed-in users: list the origins that may", text)
+		c.risk("allow_origins", i, AnyOrigin, "%q with allow_credentials lets every website act in the name of your signed-in users: list the origins that may", text)
 	}
 	if p.Scheme() == "http" && !p.Loopback() {
-		c.risk("allow_origins", i, httpOrigin, "%q with allow_credentials lets anybody on the way (a public Wi-Fi, say) act in the name of your signed-in users: have that page served over https, and list its https:// origin", text)
+		c.risk("allow_origins", i, HTTPOrigin, "%q with allow_credentials lets anybody on the way (a public Wi-Fi, say) act in the name of your signed-in users: have that page served over https, and list its https:// origin", text)
 	}
 	if suffix := p.PublicSuffix(); suffix != "" {
-		c.risk("allow_origins", i, publicSuffix, "%q with allow_credentials: anybody can have a name under %q and act in the name of your signed-in users from there: name the domain below it that is yours", text, suffix)
+		c.risk("allow_origins", i, PublicSuffix, "%q with allow_credentials: anybody can have a name under %q and act in the name of your signed-in users from there: name the domain below it that is yours", text, suffix)
 	}
 }
 
@@ -174,7 +186,7 @@ func (c *compiler) template(i int, text string) {
 	const open = "x" // stands for a placeholder: a letter may be in a scheme and in a host
 	masked := placeholder.ReplaceAllString(text, open)
 	if strings.Trim(masked, open) == "" {
-		c.risk("allow_origins", i, anyOrigin, "%q with allow_credentials can come to any origin at all: fix the end of its host, as in https://{http.vars.tenant}.example.com", text)
+		c.risk("allow_origins", i, AnyOrigin, "%q with allow_credentials can come to any origin at all: fix the end of its host, as in https://{http.vars.tenant}.example.com", text)
 		return
 	}
 	scheme, rest, _ := strings.Cut(text, "://")
@@ -191,7 +203,7 @@ func (c *compiler) template(i int, text string) {
 	if end := strings.LastIndex(host, "{}"); end >= 0 {
 		_, fixed, _ = strings.Cut(host[end:], ".")
 		if fixed == "" {
-			c.risk("allow_origins", i, anyOrigin, "%q with allow_credentials can come to a host of any name: fix the end of the host, as in https://{http.vars.tenant}.example.com", text)
+			c.risk("allow_origins", i, AnyOrigin, "%q with allow_credentials can come to a host of any name: fix the end of the host, as in https://{http.vars.tenant}.example.com", text)
 			return
 		}
 		fixed = "*." + fixed
@@ -214,13 +226,14 @@ var placeholder = regexp.MustCompile(`\{[^}]*\}`)
 func HasPlaceholder(text string) bool { return placeholder.MatchString(text) }
 
 // risk notes that the options bring a risk with them, and refuses it unless it is taken knowingly.
-func (c *compiler) risk(option string, index int, risk, format string, args ...any) {
+func (c *compiler) risk(option string, index int, risk Risk, format string, args ...any) {
 	if !c.options.AllowCredentials {
 		return
 	}
 	c.needed = append(c.needed, risk)
-	if !slices.Contains(c.options.Insecure, risk) {
-		c.problem(option, index, format+"; or, to take the risk, add: insecure %s", append(args, risk)...)
+	if !slices.Contains(c.options.Insecure, string(risk)) {
+		c.problem(option, index, format, args...)
+		c.problems[len(c.problems)-1].Risk = risk
 	}
 }
 
@@ -231,7 +244,7 @@ func (c *compiler) regexps() {
 	for i, text := range c.options.AllowOriginsRegexp {
 		// By itself first: "a)|(b" must not become an expression of two halves, each of them anchored at one end.
 		if _, err := regexp.Compile(text); err != nil {
-			c.problem("allow_origins_regexp", i, "%q is no RE2 regular expression: %v", text, err)
+			c.problem("allow_origins_regexp", i, "%q is not an RE2 regular expression: %v", text, err)
 			continue
 		}
 		if name := named.FindString(text); name != "" {
@@ -247,14 +260,22 @@ func (c *compiler) regexps() {
 }
 
 func (c *compiler) insecure() {
-	for i, risk := range c.options.Insecure {
-		switch {
+	for i, text := range c.options.Insecure {
+		switch risk := Risk(text); {
 		case !slices.Contains(risks, risk):
-			c.problem("insecure", i, "%q is no known risk; those are: %s", risk, strings.Join(risks, ", "))
+			c.problem("insecure", i, "%q is not a known risk; those are: %s", risk, joined(risks))
 		case !slices.Contains(c.needed, risk) && !c.incomplete:
 			c.problem("insecure", i, "nothing here needs %s: remove it", risk)
 		}
 	}
+}
+
+func joined(risks []Risk) string {
+	var texts []string
+	for _, risk := range risks {
+		texts = append(texts, string(risk))
+	}
+	return strings.Join(texts, ", ")
 }
 
 func (c *compiler) methods() {
@@ -262,12 +283,15 @@ func (c *compiler) methods() {
 		upper := strings.ToUpper(method)
 		switch {
 		case method == "*":
+			continue
 		case !fetchspec.IsToken(method):
-			c.problem("allow_methods", i, "%q is no method name", method)
+			c.problem("allow_methods", i, "%q is not a method name", method)
 		case fetchspec.IsForbiddenMethod(method):
 			c.problem("allow_methods", i, "no script can use the method %s: remove it", upper)
+		case strings.Contains(method, "*"):
+			c.problem("allow_methods", i, `%q: browsers know no patterns here; list each method, or write "*" alone for all`, method)
 		case method != upper && knownMethods[upper]:
-			c.problem("allow_methods", i, "methods have a case; did you mean %q?", upper)
+			c.problem("allow_methods", i, "method names are case-sensitive; did you mean %q?", upper)
 		}
 		c.policy.methods = append(c.policy.methods, method)
 	}
@@ -275,39 +299,56 @@ func (c *compiler) methods() {
 }
 
 func (c *compiler) allowHeaders() {
+	var names []string
 	for i, name := range c.options.AllowHeaders {
+		prefix, isPattern := strings.CutSuffix(name, "*")
 		switch {
 		case name == "*":
+			continue
 		case c.badFieldName("allow_headers", i, name):
-		case strings.EqualFold(name, "Cookie"):
+		case strings.Contains(prefix, "*"):
+			c.problem("allow_headers", i, `%q: a "*" stands for the rest of a name, so it can only be at its end, as in X-Amz-Meta-*`, name)
+		case isPattern && len(prefix) < minPrefix:
+			c.problem("allow_headers", i, `%q: at least %d characters of the names have to be written before the "*"; for all headers but Authorization, write "*" alone`, name, minPrefix)
+		case !isPattern && strings.EqualFold(name, "Cookie"):
 			c.problem("allow_headers", i, "no script can set Cookie: browsers send cookies by themselves where the policy has allow_credentials; remove the name and use that")
-		case isCORSResponseHeader(name):
+		case isCORSResponseHeader(prefix):
 			c.problem("allow_headers", i, "%s is a header of responses; list here what scripts may send, such as Authorization or Content-Type", name)
-		case fetchspec.IsForbiddenRequestHeaderName(name):
+		case fetchspec.IsForbiddenRequestHeaderName(prefix):
 			c.problem("allow_headers", i, "no script can set %s, the browser alone does: remove it", name)
+		}
+		if isPattern {
+			c.policy.prefixes = append(c.policy.prefixes, strings.ToLower(prefix))
+		} else {
+			names = append(names, name)
 		}
 	}
 	c.policy.allowHeaders = newList(c.options.AllowHeaders)
-	c.policy.headers = newNameSet(c.options.AllowHeaders)
-	delete(c.policy.headers.lower, "*")
+	c.policy.headers = newNameSet(names)
 }
+
+// minPrefix is the shortest start of header names that a pattern may have.
+const minPrefix = 3
 
 func (c *compiler) exposeHeaders() {
 	for i, name := range c.options.ExposeHeaders {
 		switch {
 		case name == "*":
 		case c.badFieldName("expose_headers", i, name):
+		case strings.Contains(name, "*"):
+			c.problem("expose_headers", i, `%q: browsers know no patterns here; list each name, or write "*" alone for all`, name)
 		case fetchspec.IsForbiddenResponseHeaderName(name):
 			c.problem("expose_headers", i, "browsers show %s to no script: remove it", name)
 		}
 	}
-	c.policy.expose = newList(c.options.ExposeHeaders)
+	c.policy.exposeHeaders = newList(c.options.ExposeHeaders)
+	c.policy.exposed = strings.Join(c.options.ExposeHeaders, ", ")
 }
 
 func (c *compiler) badFieldName(option string, index int, name string) bool {
 	switch {
 	case !fetchspec.IsToken(name):
-		c.problem(option, index, "%q is no header field name", name)
+		c.problem(option, index, "%q is not a header field name", name)
 	case len(name) > maxFieldName:
 		c.problem(option, index, "the header field name %.20q... is longer than %d bytes", name, maxFieldName)
 	default:
@@ -329,8 +370,8 @@ func (c *compiler) maxAge() {
 	c.policy.maxAge = strconv.FormatInt(int64(age/time.Second), 10)
 }
 
-func newList(names []string) list {
-	l := list{any: slices.Contains(names, "*"), value: strings.Join(names, ", ")}
-	l.names = strings.Join(slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "*" }), ", ")
-	return l
+// newList returns the list of what was written, of which those that stand for many names are not to be sent.
+func newList(written []string) list {
+	names := slices.DeleteFunc(slices.Clone(written), func(name string) bool { return strings.HasSuffix(name, "*") })
+	return list{any: slices.Contains(written, "*"), names: strings.Join(names, ", ")}
 }

@@ -11,19 +11,46 @@ import (
 
 // A Fix is what would have a denied request allowed: Lines, or where no line can do it, Advice.
 type Fix struct {
-	// Lines are lines of a Caddyfile, for the block of the policy that decided.
-	Lines []string
+	// Lines are for the block of the policy that decided.
+	Lines []Line
 
 	// Advice is a sentence.
 	Advice string
 }
 
-// String returns the lines, one below the other, or the advice.
+// String returns the lines as a Caddyfile has them, one below the other, or the advice.
 func (f Fix) String() string {
 	if f.Advice != "" {
 		return f.Advice
 	}
-	return strings.Join(f.Lines, "\n")
+	var texts []string
+	for _, line := range f.Lines {
+		texts = append(texts, line.String())
+	}
+	return strings.Join(texts, "\n")
+}
+
+// A Line is an option of a policy with its values: of a flag, none.
+type Line struct {
+	Option string
+	Values []string
+}
+
+// NewLine returns the line of an option with its values.
+func NewLine(option string, values ...string) Line { return Line{option, values} }
+
+// String returns the line as a Caddyfile has it. No value may have a quote, a blank or a backslash.
+func (l Line) String() string {
+	if len(l.Values) == 0 {
+		return l.Option
+	}
+	quoted := slices.Clone(l.Values)
+	for i, value := range quoted {
+		if strings.ContainsAny(value, "#`") { // which start a comment and a raw string
+			quoted[i] = `"` + value + `"`
+		}
+	}
+	return l.Option + " " + strings.Join(quoted, ", ")
 }
 
 // maxLine is the longest line that is suggested: whatever a request asks for, what remains of it is small.
@@ -52,26 +79,20 @@ func FixFor(r *Request, d *Decision) Fix {
 	return f
 }
 
-// line makes a line of an option and its values, none of which has a quote, a blank or a backslash.
-func line(option string, values ...string) Fix {
-	quoted := slices.Clone(values)
-	for i, value := range quoted {
-		if strings.ContainsAny(value, "#`") { // which start a comment and a raw string
-			quoted[i] = `"` + value + `"`
-		}
+// fixLine is the fix of one line, if it is short enough.
+func fixLine(option string, values ...string) Fix {
+	line := NewLine(option, values...)
+	if n := len(line.String()); n > maxLine {
+		return Fix{Advice: fmt.Sprintf("Add to %s what the request asks for, if it is yours; it is too long to be shown here (%d bytes).", option, n)}
 	}
-	text := option + " " + strings.Join(quoted, ", ")
-	if len(text) > maxLine {
-		return Fix{Advice: fmt.Sprintf("Add to %s what the request asks for, if it is yours; it is too long to be shown here (%d bytes).", option, len(text))}
-	}
-	return Fix{Lines: []string{text}}
+	return Fix{Lines: []Line{line}}
 }
 
 func (p *Policy) fixOrigin(text string) Fix {
-	f := line("allow_origins", text)
+	f := fixLine("allow_origins", text)
 	o, _ := origin.Parse(text)
 	if f.Advice == "" && p.credentials && !p.insecureHTTP && o.Scheme() == "http" && !o.Loopback() {
-		f.Lines = append(f.Lines, "insecure "+httpOrigin)
+		f.Lines = append(f.Lines, NewLine("insecure", string(HTTPOrigin)))
 	}
 	return f
 }
@@ -87,9 +108,9 @@ func fixInvalidOrigin(r *Request) Fix {
 }
 
 func (p *Policy) fixMethod(r *Request) Fix {
-	method := r.Method[0]
+	method := r.PreflightMethod()
 	switch {
-	case len(r.Method) > 1:
+	case len(r.methods) > 1:
 		return Fix{Advice: "The request has more than one Access-Control-Request-Method field, which no browser sends: something on its way adds one. Have it leave the browser's alone."}
 	case p.allowsMethod(method):
 		return Fix{}
@@ -100,20 +121,20 @@ func (p *Policy) fixMethod(r *Request) Fix {
 	case fetchspec.IsForbiddenMethod(method):
 		return Fix{Advice: "No script can use the method " + upper + ", so no browser asks for it: the request comes from another program."}
 	case method == upper || !knownMethods[upper]:
-		return line("allow_methods", method)
+		return fixLine("allow_methods", method)
 	case fetchspec.NormalizeMethod(method) != method:
-		return Fix{Advice: "Methods have a case, and browsers write " + upper + " in upper case, however the script does: the request comes from another program, which has to write it so too."}
+		return Fix{Advice: "Method names are case-sensitive, and browsers send " + upper + " in upper case, however the script writes it: the request comes from another program, which has to send it in upper case, too."}
 	case p.allowsMethod(upper):
-		return Fix{Advice: fmt.Sprintf("Methods have a case: have the script write %q, which is allowed.", upper)}
+		return Fix{Advice: fmt.Sprintf("Method names are case-sensitive: have the script write %q, which is allowed.", upper)}
 	default:
-		return Fix{Advice: fmt.Sprintf("Methods have a case: have the script write %q, and add: allow_methods %s", upper, upper)}
+		return Fix{Advice: fmt.Sprintf("Method names are case-sensitive: have the script write %q, and add: allow_methods %s", upper, upper)}
 	}
 }
 
 func (p *Policy) fixHeaders(r *Request) Fix {
 	var missing []string
 	total := 0
-	for _, fieldLine := range r.Headers {
+	for _, fieldLine := range r.headers {
 		for rest, more := fieldLine, true; more; {
 			var name string
 			if name, rest, more = nextElement(rest); name == "" {
@@ -143,12 +164,12 @@ func (p *Policy) fixHeaders(r *Request) Fix {
 	if len(missing) == 0 {
 		return Fix{}
 	}
-	return line("allow_headers", missing...)
+	return fixLine("allow_headers", missing...)
 }
 
 func (p *Policy) fixPrivateNetwork(r *Request) Fix {
-	if !r.PrivateNetwork || p.privateNetwork {
+	if !r.privateNetwork || p.privateNetwork {
 		return Fix{}
 	}
-	return Fix{Lines: []string{"allow_private_network"}}
+	return Fix{Lines: []Line{NewLine("allow_private_network")}}
 }

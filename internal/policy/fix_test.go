@@ -7,20 +7,15 @@ import (
 )
 
 // add takes a line of a fix into the options, as the directive would.
-func (o *Options) add(t testing.TB, line string) {
+func (o *Options) add(t testing.TB, line Line) {
 	t.Helper()
-	option, rest, _ := strings.Cut(line, " ")
-	values := strings.Split(rest, ", ")
-	for i := range values {
-		values[i] = strings.Trim(values[i], `"`)
-	}
 	into := map[string]*[]string{
 		"allow_origins": &o.AllowOrigins, "allow_methods": &o.AllowMethods, "allow_headers": &o.AllowHeaders, "insecure": &o.Insecure,
-	}[option]
+	}[line.Option]
 	switch {
 	case into != nil:
-		*into = append(slices.Clone(*into), values...)
-	case line == "allow_private_network":
+		*into = append(slices.Clone(*into), line.Values...)
+	case line.Option == "allow_private_network" && len(line.Values) == 0:
 		o.AllowPrivateNetwork = true
 	default:
 		t.Fatalf("no line of a cors block: %q", line)
@@ -31,15 +26,17 @@ func (o *Options) add(t testing.TB, line string) {
 func TestFix(t *testing.T) {
 	one := Options{AllowOrigins: []string{app}}
 	credentials := Options{AllowOrigins: []string{app}, AllowCredentials: true}
-	insecure := Options{AllowOrigins: []string{app, "http://intranet.example.com"}, AllowCredentials: true, Insecure: []string{httpOrigin}}
+	insecure := Options{AllowOrigins: []string{app, "http://intranet.example.com"}, AllowCredentials: true, Insecure: []string{string(HTTPOrigin)}}
 	anything := Options{AllowOrigins: []string{app}, AllowMethods: []string{"*"}, AllowHeaders: []string{"*"}}
 	lists := Options{AllowOrigins: []string{app}, AllowMethods: []string{"PATCH"}, AllowHeaders: []string{"X-One"}}
-	twice := preflight(app, "PUT")
-	twice.Method = []string{"PATCH", "PATCH"}
-	network := preflight(app, "GET")
-	network.PrivateNetwork = true
-	all := preflight(app, "PUT", "x-two")
-	all.PrivateNetwork = true
+	twice := preflightOf(map[string][]string{"Origin": {app}, "Access-Control-Request-Method": {"PATCH", "PATCH"}})
+	network := preflightOf(map[string][]string{
+		"Origin": {app}, "Access-Control-Request-Method": {"GET"}, "Access-Control-Request-Private-Network": {"true"},
+	})
+	all := preflightOf(map[string][]string{
+		"Origin": {app}, "Access-Control-Request-Method": {"PUT"}, "Access-Control-Request-Headers": {"x-two"},
+		"Access-Control-Request-Private-Network": {"true"},
+	})
 	long := strings.Repeat("x", maxLine)
 
 	tests := []struct {
@@ -101,7 +98,11 @@ func TestFix(t *testing.T) {
 				t.Fatalf("the request is %s", d.Outcome)
 			}
 			fix := FixFor(&test.request, &d)
-			if !slices.Equal(fix.Lines, test.lines) || !strings.Contains(fix.Advice, test.advice) || (fix.Advice == "") != (test.advice == "") {
+			var lines []string
+			for _, line := range fix.Lines {
+				lines = append(lines, line.String())
+			}
+			if !slices.Equal(lines, test.lines) || !strings.Contains(fix.Advice, test.advice) || (fix.Advice == "") != (test.advice == "") {
 				t.Errorf("got the lines %q and the advice %q", fix.Lines, fix.Advice)
 			}
 			if want := strings.Join(test.lines, "\n") + fix.Advice; fix.String() != want {

@@ -63,27 +63,6 @@ func nextElement(list string) (element, rest string, more bool) {
 	return element[:end], rest, more
 }
 
-// elements returns the elements of all lines of a list field as one line.
-func elements(lines []string) string {
-	if len(lines) == 1 && len(lines[0]) <= maxRequestHeaderNames && !strings.ContainsAny(lines[0], " \t") {
-		return lines[0] // as browsers write it
-	}
-	var b strings.Builder
-	for _, line := range lines {
-		for rest, more := line, true; more; {
-			var name string
-			if name, rest, more = nextElement(rest); name == "" {
-				continue
-			}
-			if b.Len() > 0 {
-				b.WriteByte(',')
-			}
-			b.WriteString(name)
-		}
-	}
-	return b.String()
-}
-
 // isCORSResponseHeader reports whether the field is one that a server answers a CORS request with, or is meant to be one.
 func isCORSResponseHeader(name string) bool {
 	lower := strings.ToLower(name)

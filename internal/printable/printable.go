@@ -1,7 +1,13 @@
-// Package printable shows what strangers have sent, as text and nothing else.
+// Package printable makes what strangers have sent fit to be shown: as text and nothing else, and not too much of it.
 package printable
 
 import "fmt"
+
+// MaxLength bounds what of a request is shown to others, in bytes.
+const MaxLength = 128
+
+// Cut returns the start of s, of [MaxLength] at most.
+func Cut(s string) string { return s[:min(len(s), MaxLength)] }
 
 // ASCII returns s with an escape, such as \x1b, for each byte that is not printable ASCII.
 func ASCII(s string) string {

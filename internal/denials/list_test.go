@@ -1,11 +1,11 @@
-package caddycors
+package denials
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,24 +16,34 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-cors/caddy-cors/internal/policy"
+	"github.com/caddy-cors/caddy-cors/internal/printable"
 )
 
-// denying returns a handler that denies all origins but one, and what it logs.
-func denying(t testing.TB) (*Handler, *observer.ObservedLogs) {
-	p, problems, _ := policy.Compile(policy.Options{Name: policy.DefaultName, AllowOrigins: []string{"https://app.example.com"}})
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
+// denying returns a directive, and what it logs.
+func denying() (*Directive, *observer.ObservedLogs) {
 	core, logs := observer.New(zap.WarnLevel)
-	return &Handler{policies: policy.NewPolicies(p), tallies: []tally{{policy: p}}, logger: zap.New(core)}, logs
+	return &Directive{ID: "test", Server: "srv0", Logger: zap.New(core)}, logs
 }
 
-// deny adds a request of the origin to the list, as ServeHTTP does.
-func (l *denials) deny(h *Handler, origin string) {
+// none allows an origin that no test asks for.
+var none = compile(policy.DefaultName)
+
+func compile(name string) *policy.Policies {
+	p, problems, _ := policy.Compile(policy.Options{Name: name, AllowOrigins: []string{"https://app.example.com"}})
+	if len(problems) > 0 {
+		panic(problems)
+	}
+	return policy.NewPolicies(p)
+}
+
+// deny adds a request of the origin to the list, as the handler does.
+func (l *List) deny(by *Directive, origin string) { l.denyBy(by, none, origin) }
+
+func (l *List) denyBy(by *Directive, policies *policy.Policies, origin string) {
 	r := &http.Request{Method: "GET", Host: "api.example.com", URL: &url.URL{Path: "/"}, Header: http.Header{"Origin": {origin}}}
-	asked := h.classify(r.WithContext(context.Background()))
-	d := h.policies.Decide(&asked)
-	l.add(denialOf{h, r, &asked, &d})
+	asked := policy.NewRequest(r.Method, r.Host, r.Header)
+	d := policies.Decide(&asked)
+	l.Add(Request{by, r, &asked, &d})
 }
 
 // counts returns the counts of the lines logged since the last call, by their origin; "" has the line for all that got
@@ -62,8 +72,8 @@ func wantCounts(t testing.TB, logs *observer.ObservedLogs, want map[string]uint6
 // What is denied again and again gets a line the first time, and then one a minute with its count.
 func TestDenialsAreLoggedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l denials
-		h, logs := denying(t)
+		var l List
+		h, logs := denying()
 		const a, b = "https://a.example.com", "https://b.example.com"
 
 		l.deny(h, a)
@@ -84,7 +94,7 @@ func TestDenialsAreLoggedOnceAMinute(t *testing.T) {
 		l.deny(h, a)
 		wantCounts(t, logs, map[string]uint64{a: 1})
 
-		list, others := l.all()
+		list, others := l.All()
 		if len(list) != 2 || list[0].Origin != a || list[0].Count != 14 || list[1].Count != 1 || others != 0 {
 			t.Errorf("the list is %+v, and %d others", list, others)
 		}
@@ -97,8 +107,8 @@ func TestDenialsAreLoggedOnceAMinute(t *testing.T) {
 // A flood of distinct origins gets 256 lines a minute, and one for the count of all others. No denial is in two lines.
 func TestDenialsFloodIsLoggedBriefly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l denials
-		h, logs := denying(t)
+		var l List
+		h, logs := denying()
 		total := uint64(0)
 		for minute := range 3 {
 			for i := range 10_000 {
@@ -131,8 +141,8 @@ func TestDenialsFloodIsLoggedBriefly(t *testing.T) {
 
 // What is denied often stays in the list when a flood comes, and the flood's place in it is bounded.
 func TestDenialsFloodLeavesTheFrequent(t *testing.T) {
-	var l denials
-	h, _ := denying(t)
+	var l List
+	h, _ := denying()
 	for i := range 10 {
 		for range 3 {
 			l.deny(h, fmt.Sprintf("https://frequent-%d.example.com", i))
@@ -141,17 +151,17 @@ func TestDenialsFloodLeavesTheFrequent(t *testing.T) {
 	for i := range 10_000 {
 		l.deny(h, fmt.Sprintf("https://%d.example.com", i))
 	}
-	list, others := l.all()
-	if len(list) != maxDenials || others != 10_010-maxDenials {
-		t.Errorf("%d entries and %d others, want %d and %d", len(list), others, maxDenials, 10_010-maxDenials)
+	list, others := l.All()
+	if len(list) != maxEntries || others != 10_010-maxEntries {
+		t.Errorf("%d entries and %d others, want %d and %d", len(list), others, maxEntries, 10_010-maxEntries)
 	}
 	for i, d := range list[:10] {
 		if !strings.HasPrefix(d.Origin, "https://frequent-") || d.Count != 3 {
 			t.Errorf("place %d is of %s, %d times", i, d.Origin, d.Count)
 		}
 	}
-	l.clear()
-	if list, others := l.all(); len(list) != 0 || others != 0 {
+	l.Clear()
+	if list, others := l.All(); len(list) != 0 || others != 0 {
 		t.Errorf("cleared, the list has %d entries and %d others", len(list), others)
 	}
 }
@@ -159,8 +169,8 @@ func TestDenialsFloodLeavesTheFrequent(t *testing.T) {
 // 200,000 requests with values of all sizes leave less than 2 MiB behind, and no more than 257 lines.
 func TestDenialsFloodIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l denials
-		h, logs := denying(t)
+		var l List
+		h, logs := denying()
 		heap := func() uint64 {
 			var stats runtime.MemStats
 			runtime.GC()
@@ -172,13 +182,13 @@ func TestDenialsFloodIsBounded(t *testing.T) {
 			l.deny(h, fmt.Sprintf("https://%d.%s", i, strings.Repeat("x", i%5000)))
 		}
 		used := int64(heap()) - int64(before)
-		t.Logf("%d KiB for %d entries", used>>10, len(l.list))
+		t.Logf("%d KiB for %d entries", used>>10, len(l.entries))
 		if used > 2<<20 {
 			t.Errorf("%d bytes are in use", used)
 		}
-		for key, d := range l.list {
+		for key, d := range l.entries {
 			for _, text := range []string{key.origin, d.Origin, d.Host, d.Path, d.Method} {
-				if len(text) > maxDetail {
+				if len(text) > printable.MaxLength {
 					t.Errorf("%d bytes of a value are kept", len(text))
 				}
 			}
@@ -197,8 +207,8 @@ func TestDenialsFloodIsBounded(t *testing.T) {
 
 // Denials, readers and clearers at once, for the race detector; and no denial is lost.
 func TestDenialsConcurrently(t *testing.T) {
-	var l denials
-	h, _ := denying(t)
+	var l List
+	h, _ := denying()
 	const workers, each = 8, 2000
 	var wg sync.WaitGroup
 	for worker := range workers {
@@ -206,13 +216,13 @@ func TestDenialsConcurrently(t *testing.T) {
 			for i := range each {
 				l.deny(h, fmt.Sprintf("https://%d.example.com", (worker+i)%3000))
 				if i%100 == 0 {
-					l.all()
+					l.All()
 				}
 			}
 		})
 	}
 	wg.Wait()
-	list, total := l.all()
+	list, total := l.All()
 	for _, d := range list {
 		total += d.Count
 	}
@@ -220,23 +230,77 @@ func TestDenialsConcurrently(t *testing.T) {
 		t.Errorf("%d requests are counted, of %d", total, workers*each)
 	}
 	for range workers {
-		wg.Go(l.clear)
+		wg.Go(l.Clear)
 		wg.Go(func() { l.deny(h, "https://a.example.com") })
 	}
 	wg.Wait()
 }
 
-// A configuration that decides otherwise shows at once, not with the next line.
-func TestDenialsFollowThePolicy(t *testing.T) {
-	var l denials
-	h, logs := denying(t)
-	l.deny(h, "https://a.example.com")
-	h.ReportOnly = true
-	l.deny(h, "https://a.example.com")
-	if list, _ := l.all(); len(list) != 1 || !list[0].ReportOnly || list[0].Count != 2 {
-		t.Errorf("the list is %+v", list)
+// Denials are one only if all of what decides is the same: the directive, its mode and the policy. Each has its line.
+func TestDenialsOfDifferentDirectivesAreDifferent(t *testing.T) {
+	const a = "https://a.example.com"
+	core, logs := observer.New(zap.WarnLevel)
+	first := &Directive{ID: "first", Server: "srv0", Logger: zap.New(core)}
+	again := &Directive{ID: "first", Server: "srv0", Logger: zap.New(core)} // after a reload
+	second := &Directive{ID: "second", Server: "srv0", Logger: zap.New(core)}
+	watching := &Directive{ID: "first", Server: "srv0", ReportOnly: true, Logger: zap.New(core)}
+	partner := compile("partner")
+
+	var l List
+	for range 3 {
+		l.deny(first, a)
+		l.deny(again, a)
+		l.deny(second, a)
+		l.deny(watching, a)
+		l.denyBy(first, partner, a)
 	}
-	if logs.Len() != 1 {
-		t.Errorf("%d lines", logs.Len())
+	list, _ := l.All()
+	var got []string
+	ids := make(map[string]bool)
+	for _, d := range list {
+		got = append(got, fmt.Sprintf("%s %s %v %d", d.key.directive, d.Policy, d.ReportOnly, d.Count))
+		ids[d.ID] = true
 	}
+	slices.Sort(got)
+	if want := []string{"first default false 6", "first default true 3", "first partner false 3", "second default false 3"}; !slices.Equal(got, want) {
+		t.Errorf("the list is %q, want %q", got, want)
+	}
+	if len(ids) != 4 || ids[""] {
+		t.Errorf("the IDs are %v", ids)
+	}
+	if logs.Len() != 4 {
+		t.Errorf("%d lines, want 4", logs.Len())
+	}
+}
+
+// A denial that has just made room for another, between the two steps of adding that, is new when it comes back.
+func TestDenialThatMadeRoomIsNew(t *testing.T) {
+	var l List
+	by, _ := denying()
+	const seldom = "https://seldom.example.com"
+	l.deny(by, seldom)
+	k := l.onlyKey()
+	for i := 0; l.entries[k] != nil; i++ {
+		for other, d := range l.entries {
+			if other != k {
+				d.Count = 1e6
+			}
+		}
+		if len(l.entries) == maxEntries {
+			l.addRepeat(k)
+		}
+		l.addLatest(key{origin: fmt.Sprint(i)}, latest{}, by)
+	}
+	l.deny(by, seldom)
+	if d := l.entries[k]; d == nil || d.Count != 1 {
+		t.Errorf("the list has %+v", d)
+	}
+}
+
+// onlyKey returns the key of the only entry.
+func (l *List) onlyKey() key {
+	for k := range l.entries {
+		return k
+	}
+	return key{}
 }

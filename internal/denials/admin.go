@@ -1,4 +1,4 @@
-package caddycors
+package denials
 
 import (
 	"encoding/json"
@@ -12,7 +12,8 @@ func init() {
 	caddy.RegisterModule(new(adminAPI))
 }
 
-const denialsPath = "/cors/denials"
+// Path is where the admin API has the list.
+const Path = "/cors/denials"
 
 // adminAPI is a module of Caddy's admin endpoint that shows and clears the list of denied requests. It needs no
 // configuration, and who may use it is the endpoint's business.
@@ -28,34 +29,34 @@ func (*adminAPI) CaddyModule() caddy.ModuleInfo {
 
 // Routes returns the one route.
 func (*adminAPI) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{Pattern: denialsPath, Handler: caddy.AdminHandlerFunc(serveDenials)}}
+	return []caddy.AdminRoute{{Pattern: Path, Handler: caddy.AdminHandlerFunc(serveDenials)}}
 }
 
-// denialsReport is the JSON of the list.
-type denialsReport struct {
-	Denials []denial `json:"denials"`
+// A Report is the JSON of the list.
+type Report struct {
+	Denials []Denial `json:"denials"`
 	Others  uint64   `json:"others"`
 }
 
 func serveDenials(w http.ResponseWriter, r *http.Request) error {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		list, others := allDenials.all()
+		list, others := Default.All()
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)
 		e.SetIndent("", "\t")
-		return e.Encode(denialsReport{list, others})
+		return e.Encode(Report{list, others})
 	case http.MethodDelete:
-		allDenials.clear()
+		Default.Clear()
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
 	w.Header().Set("Allow", "GET, HEAD, DELETE")
 	return caddy.APIError{
 		HTTPStatus: http.StatusMethodNotAllowed,
-		Err:        fmt.Errorf("%s is not for %s: GET shows the list, DELETE clears it", denialsPath, r.Method),
+		Err:        fmt.Errorf("%s is not for %s: GET shows the list, DELETE clears it", Path, r.Method),
 	}
 }
 

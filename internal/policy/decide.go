@@ -1,0 +1,298 @@
+package policy
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
+	"github.com/caddy-cors/caddy-cors/internal/origin"
+)
+
+// This file answers one question: when is a request allowed? The steps are those of the Fetch Standard, in its order: the
+// origin first, as in the CORS check (section 4.9), then, as in the CORS-preflight fetch (section 4.8), the method, the
+// header names, and the private network. Each step returns a [Denial], which is the zero value if the step is passed.
+
+// maxRequestHeaderNames bounds the names in Access-Control-Request-Headers, in bytes without their separators.
+const maxRequestHeaderNames = 4 << 10
+
+// maxMethod bounds a method that no list names, in bytes, so that an echo is bounded too.
+const maxMethod = 4 << 10
+
+// A Request is what of an HTTP request bears on the decision. [NewRequest] makes one.
+type Request struct {
+	// Origin holds the values of the Origin field's lines, none if the request has no Origin.
+	Origin []string
+
+	// Host is the authority that the request is for.
+	Host string
+
+	// Header holds the request's fields by their canonical names. What is not asked of most requests is looked up in it.
+	Header map[string][]string
+
+	// Context bounds the time that a [Source] may take to answer.
+	Context context.Context
+
+	// Placeholders resolves origins that are known per request only. It may be nil where no policy has such origins
+	// ([Policies.PerRequest]).
+	Placeholders interface {
+		ReplaceAll(input, empty string) string
+	}
+
+	// What a preflight asks for: the values of the lines of Access-Control-Request-Method, of which a preflight has at
+	// least one and other requests none, and of Access-Control-Request-Headers.
+	methods, headers []string
+	privateNetwork   bool
+}
+
+// NewRequest takes from a request what bears on the decision. A CORS-preflight request is one with the method OPTIONS, an
+// Origin and an Access-Control-Request-Method (Fetch Standard, section 3.3.2); there is no other way to make one.
+func NewRequest(method, host string, header map[string][]string) Request {
+	r := Request{Origin: header["Origin"], Host: host, Header: header}
+	if method == "OPTIONS" && len(r.Origin) > 0 {
+		r.methods = header["Access-Control-Request-Method"]
+		if r.IsPreflight() {
+			r.headers = header["Access-Control-Request-Headers"]
+			private := header["Access-Control-Request-Private-Network"]
+			r.privateNetwork = len(private) > 0 && private[0] == "true"
+		}
+	}
+	return r
+}
+
+// IsPreflight reports whether the request is a CORS-preflight request.
+func (r *Request) IsPreflight() bool { return len(r.methods) > 0 }
+
+// PreflightMethod returns the method that a preflight asks for, and "" for other requests.
+func (r *Request) PreflightMethod() string {
+	if !r.IsPreflight() {
+		return ""
+	}
+	return r.methods[0]
+}
+
+// Kind tells preflights from other requests, in a word that logs and metrics use too.
+type Kind string
+
+// The kinds of requests.
+const (
+	KindPreflight Kind = "preflight"
+	KindActual    Kind = "actual"
+)
+
+// Kind returns what kind of request it is.
+func (r *Request) Kind() Kind {
+	if r.IsPreflight() {
+		return KindPreflight
+	}
+	return KindActual
+}
+
+// A Decision is what the policies make of one request, and why.
+type Decision struct {
+	Outcome Outcome
+	Policy  *Policy // that decided
+
+	// Denial says why, if the outcome is [Denied].
+	Denial
+
+	// AllowOrigin is the value of Access-Control-Allow-Origin; empty if there is none to send, and then no other CORS
+	// header either.
+	AllowOrigin string
+}
+
+// Outcome is the gist of a decision, a word that logs and metrics use too.
+type Outcome string
+
+// What a request can come to.
+const (
+	Allowed    Outcome = "allowed"
+	Denied     Outcome = "denied"
+	SameOrigin Outcome = "same-origin" // CORS does not apply
+	NoOrigin   Outcome = "no-origin"   // not a CORS request
+)
+
+// A Denial says why a request is denied. Its zero value denies nothing.
+type Denial struct {
+	Reason Reason
+	Detail string // what was denied: the origin, the method or the header name, as the request had it
+}
+
+// Reason is a word for why a request was denied.
+type Reason string
+
+// Why a request can be denied.
+const (
+	OriginNotAllowed         Reason = "origin-not-allowed"
+	OriginNull               Reason = "origin-null"
+	OriginInvalid            Reason = "origin-invalid"
+	MethodNotAllowed         Reason = "method-not-allowed"
+	HeaderNotAllowed         Reason = "header-not-allowed"
+	PrivateNetworkNotAllowed Reason = "private-network-not-allowed"
+)
+
+// The reasons by what is asked for: a permission for the origin at all, or one that a preflight asks for besides.
+var (
+	OriginReasons    = []Reason{OriginNotAllowed, OriginNull, OriginInvalid}
+	PreflightReasons = []Reason{MethodNotAllowed, HeaderNotAllowed, PrivateNetworkNotAllowed}
+)
+
+// Decide decides what a request may have. Its cost is bounded by one reading of the request's values, and nothing it
+// allocates grows with them.
+func (ps *Policies) Decide(r *Request) Decision {
+	d := ps.checkOrigin(r)
+	if !r.IsPreflight() || d.AllowOrigin == "" {
+		return d
+	}
+	denial := d.Policy.checkMethod(r)
+	if denial.Reason == "" {
+		denial = d.Policy.checkHeaders(r)
+	}
+	if denial.Reason == "" {
+		denial = d.Policy.checkPrivateNetwork(r)
+	}
+	if denial.Reason != "" {
+		d.Outcome, d.Denial = Denied, denial
+	}
+	return d
+}
+
+// checkOrigin finds the first policy that allows the request's origin. If none does, the decision is the last one's.
+func (ps *Policies) checkOrigin(r *Request) Decision {
+	last := ps.list[len(ps.list)-1]
+	switch {
+	case ps.public && len(r.Origin) == 0:
+		return Decision{Outcome: NoOrigin, Policy: last, AllowOrigin: "*"}
+	case ps.public:
+		return Decision{Outcome: Allowed, Policy: last, AllowOrigin: "*"}
+	case len(r.Origin) == 0:
+		return Decision{Outcome: NoOrigin, Policy: last}
+	case len(r.Origin) > 1:
+		return Decision{Outcome: Denied, Policy: last, Denial: Denial{OriginInvalid, r.Origin[0]}}
+	}
+	text := r.Origin[0]
+	var o origin.Origin
+	var valid bool
+	for i, p := range ps.list {
+		if p.origins.HasExact(text) {
+			return Decision{Outcome: Allowed, Policy: p, AllowOrigin: text}
+		}
+		if i == 0 {
+			o, valid = origin.Parse(text)
+		}
+		if valid && p.allows(o, r) || text == origin.Null && p.allowsNull() {
+			return Decision{Outcome: Allowed, Policy: p, AllowOrigin: text}
+		}
+	}
+	if !r.IsPreflight() && sameOrigin(o, r) {
+		return Decision{Outcome: SameOrigin, Policy: last}
+	}
+	reason := OriginNotAllowed
+	switch {
+	case text == origin.Null:
+		reason = OriginNull
+	case !valid:
+		reason = OriginInvalid
+	}
+	return Decision{Outcome: Denied, Policy: last, Denial: Denial{reason, text}}
+}
+
+// allows reports whether the policy's patterns, regular expressions, placeholders or sources allow the origin.
+func (p *Policy) allows(o origin.Origin, r *Request) bool {
+	if p.everyone || p.origins.HasFamily(o) {
+		return true
+	}
+	for _, template := range p.templates {
+		if r.Placeholders.ReplaceAll(template, "") == o.String() {
+			return true
+		}
+	}
+	// What follows may allow more than its author had in mind.
+	if p.credentials && !p.insecureHTTP && o.Scheme() == "http" && !o.Loopback() {
+		return false
+	}
+	for _, re := range p.regexps {
+		if re.MatchString(o.String()) {
+			return true
+		}
+	}
+	for _, source := range p.sources {
+		if source.AllowsOrigin(r.Context, o.String()) {
+			return true
+		}
+	}
+	return false
+}
+
+// allowsNull reports whether the policy allows the opaque origin, which "*" with credentials does not cover.
+func (p *Policy) allowsNull() bool { return p.null || p.everyone && !p.credentials }
+
+// sameOrigin reports whether the request's page and the request's URL are of one origin. Browsers that send
+// Sec-Fetch-Site know it, even where their Origin says "null" (a form under Referrer-Policy: no-referrer). For the others
+// the host tells; o is the zero Origin if the request's did not parse.
+func sameOrigin(o origin.Origin, r *Request) bool {
+	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 {
+		return site[0] == "same-origin"
+	}
+	return o.SameHost(r.Host)
+}
+
+// checkMethod is the method's part of a CORS-preflight fetch. CORS-safelisted methods need no permission. Method names are
+// case-sensitive.
+func (p *Policy) checkMethod(r *Request) Denial {
+	if method := r.PreflightMethod(); len(r.methods) > 1 || !p.allowsMethod(method) {
+		return Denial{MethodNotAllowed, method}
+	}
+	return Denial{}
+}
+
+func (p *Policy) allowsMethod(method string) bool {
+	return fetchspec.IsSafelistedMethod(method) || slices.Contains(p.methods, method) || p.allowMethods.any && method != "*" && len(method) <= maxMethod && fetchspec.IsToken(method) && !fetchspec.IsForbiddenMethod(method)
+}
+
+// checkHeaders is the part of a CORS-preflight fetch that concerns the CORS-unsafe request-header names.
+func (p *Policy) checkHeaders(r *Request) Denial {
+	total := 0
+	for _, line := range r.headers {
+		for rest, more := line, true; more; {
+			var name string
+			if name, rest, more = nextElement(rest); name == "" {
+				continue
+			}
+			if total += len(name); total > maxRequestHeaderNames || !p.allowsHeader(name) {
+				return Denial{HeaderNotAllowed, name}
+			}
+		}
+	}
+	return Denial{}
+}
+
+// allowsHeader reports whether a script may set the request header. A "*", alone or at the end of a name, does not stand
+// for Authorization, the one CORS non-wildcard request-header name, nor for the name "*".
+func (p *Policy) allowsHeader(name string) bool {
+	return p.headers.has(name) || p.allowsUnlisted(name)
+}
+
+// allowsUnlisted reports whether a "*" of the policy stands for the header's name.
+func (p *Policy) allowsUnlisted(name string) bool {
+	return (p.allowHeaders.any || p.hasPrefix(name)) && name != "*" &&
+		!fetchspec.IsNonWildcardRequestHeaderName(name) && fetchspec.IsToken(name)
+}
+
+func (p *Policy) hasPrefix(name string) bool {
+	for _, prefix := range p.prefixes {
+		if len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkPrivateNetwork is what a preflight of older Chromium asks for a page of a public network (the Private Network
+// Access draft).
+func (p *Policy) checkPrivateNetwork(r *Request) Denial {
+	if r.privateNetwork && !p.privateNetwork {
+		return Denial{Reason: PrivateNetworkNotAllowed}
+	}
+	return Denial{}
+}

@@ -18,7 +18,8 @@ var imports = map[string][]string{
 	module + "/internal/printable": nil,
 	module + "/internal/policy":    {module + "/internal/fetchspec", module + "/internal/origin", module + "/internal/printable"},
 	module + "/internal/denials":   {module + "/internal/policy", module + "/internal/printable"},
-	module + "/internal/fetch":     {module + "/internal/fetchspec", module + "/internal/origin"},
+	module + "/internal/fetch/csp": nil,
+	module + "/internal/fetch":     {module + "/internal/fetch/csp", module + "/internal/fetchspec", module + "/internal/origin"},
 	module + "/origins":            {module + "/internal/origin"},
 	module + "/internal/check": {
 		module + "/internal/origin", module + "/internal/policy", module + "/internal/fetch", module + "/internal/printable",

@@ -76,7 +76,7 @@ func TestTroubleshooting(t *testing.T) {
 
 		{heading: "Another value in Access-Control-Allow-Origin", rest: proxy, call: "/other", code: "allow-origin-mismatch"},
 		{heading: "Another value in Access-Control-Allow-Origin", rest: "header Access-Control-Allow-Origin *.example.com\n" + hello, code: "invalid-allow-origin"},
-		{heading: "Another value in Access-Control-Allow-Origin", broken: cors + " {\nupstream preserve\n}", rest: proxy, call: "/slash", code: "invalid-allow-origin"},
+		{heading: "Another value in Access-Control-Allow-Origin", broken: cors + " {\nupstream preserve\n}", rest: proxy, call: "/slash", code: "allow-origin-mismatch"},
 		{heading: "Another value in Access-Control-Allow-Origin", broken: cors, rest: "header >Access-Control-Allow-Origin https://other.example.com\n" + hello, code: "allow-origin-mismatch", hopeless: true},
 
 		{heading: "Multiple values in Access-Control-Allow-Origin", rest: proxy, call: "/twice", code: "multiple-allow-origin"},

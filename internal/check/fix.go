@@ -292,7 +292,11 @@ func (f *fixer) live(cause *fetch.Cause) {
 		return
 	}
 	handler := map[string]any{}
-	switch cause.Code {
+	code := cause.Code
+	if code == fetch.AllowOriginMismatch && !isOrigin(cause.Names[0]) { // such as one with a slash
+		code = fetch.InvalidAllowOrigin
+	}
+	switch code {
 	case fetch.AllowOriginMismatch:
 		f.line(handler, policy.DefaultName, policy.NewLine("allow_origins", cause.Origin), "")
 	case fetch.WildcardWithCredentials:
@@ -315,6 +319,12 @@ func (f *fixer) live(cause *fetch.Cause) {
 		f.advise("cors replaces the CORS headers of what is behind it, and answers preflights itself. Remove the header lines that set them.")
 	}
 	f.takeRisks(handler, policy.DefaultName)
+}
+
+// isOrigin reports whether a value of Access-Control-Allow-Origin is one that cors could send.
+func isOrigin(value string) bool {
+	_, ok := origin.Parse(value)
+	return ok || value == origin.Null
 }
 
 // wholeDirective is a cors directive with all that the call needs.

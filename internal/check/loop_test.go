@@ -269,7 +269,7 @@ var brokenConfigurations = []broken{
 	{name: "the backend sends two values", site: "cors https://app.example.com {\nupstream preserve\n}\nreverse_proxy BACKEND", call: "https://api.example.com/twice",
 		cause: []string{"multiple-allow-origin"}, lines: []string{"upstream override"}},
 	{name: "the backend sends no origin at all", site: "cors https://app.example.com {\nupstream preserve\n}\nreverse_proxy BACKEND", call: "https://api.example.com/slash",
-		cause: []string{"invalid-allow-origin"}, lines: []string{"upstream override"}},
+		cause: []string{"allow-origin-mismatch"}, lines: []string{"upstream override"}},
 	{name: "the backend lacks the method, and credentials", site: "cors https://app.example.com {\nupstream preserve\nforward_preflight\n}\nreverse_proxy BACKEND", call: "--credentials -X PUT https://api.example.com/own",
 		cause: []string{"missing-allow-credentials"}, lines: []string{"allow_credentials", "upstream override", "allow_methods PUT"}},
 	{name: "the backend's own headers, and none of cors", site: "reverse_proxy BACKEND", call: "https://api.example.com/twice",

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -112,7 +113,7 @@ func (f *fetch) warnRedirect(location string, next *url.Url) {
 	if location == "" {
 		f.warn(EmptyLocation, "A redirect with an empty Location is to the same URL, by the Standard and in Firefox. Chrome takes it for a response as any other, and Safari blocks the call.", Chromium, WebKit)
 	}
-	if f.responseTainted && sameOrigin(f.origin, originOf(f.urls[0])) {
+	if f.tainting == cors && sameOrigin(f.origin, originOf(f.urls[0])) {
 		f.warn(WebKitRedirect, "The page's own server has redirected to another origin, which redirects again: Safari blocks that.", WebKit)
 	}
 	if includesCredentials(next) {
@@ -127,6 +128,17 @@ func (f *fetch) warnRedirect(location string, next *url.Url) {
 	}
 	if f.headersDropped {
 		f.warn(FirefoxDroppedHeaders, "Headers were left out after a redirect. Firefox sends them again after the next redirect.", Firefox)
+	}
+}
+
+// warnCookie is about a cookie that is not sent.
+func (f *fetch) warnCookie(header http.Header) {
+	switch {
+	case f.cookie == "" || header.Get("Cookie") != "":
+	case !f.includesCredentials():
+		f.warn(CookieNotSent, fmt.Sprintf("No cookie is sent to %s: the call is made without credentials.", f.current()))
+	default:
+		f.warn(CookieNotSent, fmt.Sprintf("The cookies are those of %s. Which ones a browser has for %s is not known, and none is sent.", f.urls[0].Host(), f.currentURL().Host()))
 	}
 }
 

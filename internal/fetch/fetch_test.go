@@ -309,10 +309,15 @@ func TestCORSCheck(t *testing.T) {
 		{"null for an opaque one", "null", false, allow("null"), "allowed"},
 		{"null for another", app, false, allow("null"), "allow-origin-mismatch"},
 		{"another origin", app, false, allow(other), "allow-origin-mismatch"},
-		{"upper case", app, false, allow("https://APP.example.com"), "invalid-allow-origin"},
-		{"a slash", app, false, allow(app + "/"), "invalid-allow-origin"},
+		{"upper case", app, false, allow("https://APP.example.com"), "allow-origin-mismatch"},
+		{"a slash", app, false, allow(app + "/"), "allow-origin-mismatch"},
+		{"a default port", app, false, allow(app + ":443"), "allow-origin-mismatch"},
+		{"a pattern with a scheme", app, false, allow("https://*.example.com"), "allow-origin-mismatch"},
+		{"a pattern without one", app, false, allow("*.example.com"), "invalid-allow-origin"},
+		{"a host", app, false, allow("app.example.com"), "invalid-allow-origin"},
+		{"NULL", app, false, allow("NULL"), "invalid-allow-origin"},
+		{"quotes", app, false, allow(`"` + app + `"`), "invalid-allow-origin"},
 		{"nothing in it", app, false, allow(""), "invalid-allow-origin"},
-		{"a pattern", app, false, allow("https://*.example.com"), "invalid-allow-origin"},
 		{"two values", app, false, allow(app + ", " + other), "multiple-allow-origin"},
 		{"two fields", app, false, allow(app, "Access-Control-Allow-Origin", app), "multiple-allow-origin"},
 
@@ -671,7 +676,8 @@ func TestPreflightCache(t *testing.T) {
 	}{
 		{"the same again", nil, put, put, true},
 		{"for 0 seconds", []string{"Access-Control-Max-Age", "0"}, put, put, false},
-		{"for a time that is none", []string{"Access-Control-Max-Age", "-1"}, put, put, true},
+		{"for a time that is none", []string{"Access-Control-Max-Age", "soon"}, put, put, true},
+		{"for less than no time", []string{"Access-Control-Max-Age", "-1"}, put, put, false},
 		{"for ages", []string{"Access-Control-Max-Age", "99999999999999999999"}, put, put, true},
 		{"another listed method", nil, put, with(func(r *fetch.Request) { r.Method = "DELETE" }), true},
 		{"another method", nil, put, with(func(r *fetch.Request) { r.Method = "PATCH" }), false},
@@ -850,7 +856,7 @@ func TestSteps(t *testing.T) {
 		t.Errorf("%d exchanges, but %d requests", exchanges, len(s.requests))
 	}
 	const message = "Access to fetch at 'https://other.test/' (redirected from 'https://api.example.com/') from origin 'https://app.example.com' has been blocked by CORS policy: " +
-		"The 'Access-Control-Allow-Origin' header has a value 'https://app.example.com' that is not equal to the supplied origin."
+		"The 'Access-Control-Allow-Origin' header has a value 'https://app.example.com' that is not equal to the supplied origin. Have the server send the header with a valid value."
 	if c := result.Cause; c.Message != message || c.Origin != "null" || c.URL != other+"/" || c.Hop != 1 {
 		t.Errorf("the cause is %+v", c)
 	}

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -14,11 +15,11 @@ import (
 // preflightCached reports whether the CORS-preflight cache has all that the request needs ("HTTP fetch").
 func (f *fetch) preflightCached() bool {
 	cache, key := f.client.preflights, f.cacheKey()
-	if !fetchspec.IsSafelistedMethod(f.method) && !cache.hasMethod(key, f.credentials, f.method) {
+	if (f.usePreflight || !fetchspec.IsSafelistedMethod(f.method)) && !cache.hasMethod(key, f.include(), f.method) {
 		return false
 	}
 	return !slices.ContainsFunc(unsafeRequestHeaderNames(f.header), func(name string) bool {
-		return !cache.hasHeaderName(key, f.credentials, name)
+		return !cache.hasHeaderName(key, f.include(), name)
 	})
 }
 
@@ -36,62 +37,91 @@ func (f *fetch) preflightFetch() error {
 	if len(unsafe) > 0 {
 		header.Set("Access-Control-Request-Headers", strings.Join(unsafe, ","))
 	}
-	response, err := f.network(http.MethodOptions, header, nil, true)
+	response, err := f.networkFetch(http.MethodOptions, header, nil, true)
+	if errors.Is(err, ErrNotRecorded) {
+		f.warn(PreflightNotSeen, "The preflight is not in the record. If the request after it was answered, it has passed.")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
+	fail := func(code Code, message string, names ...string) error {
+		f.need(response, AtPreflight)
+		return f.networkError(code, AtPreflight, f.corsPolicy(message), names...)
+	}
 	if isRedirectStatus(response.status) {
-		return f.networkError(PreflightRedirect, AtPreflight, f.corsPolicy(preflightFails+"Redirect is not allowed for a preflight request."), strconv.Itoa(response.status))
+		return fail(PreflightRedirect, preflightFails+"Redirect is not allowed for a preflight request.", strconv.Itoa(response.status))
 	}
 	if err := f.corsCheck(response, AtPreflight); err != nil {
 		return err
 	}
-	if response.status < 200 || response.status > 299 {
-		return f.networkError(PreflightStatus, AtPreflight, f.corsPolicy(preflightFails+"It does not have HTTP ok status."), strconv.Itoa(response.status))
+	if !isOKStatus(response.status) {
+		return fail(PreflightStatus, preflightFails+"It does not have HTTP ok status.", strconv.Itoa(response.status))
 	}
 
-	methods, _, ok := extractTokens(response.header, "Access-Control-Allow-Methods")
+	methods, hasMethods, ok := extractTokens(response.header, "Access-Control-Allow-Methods")
 	if !ok {
-		return f.networkError(InvalidAllowMethods, AtPreflight, f.corsPolicy("Cannot parse Access-Control-Allow-Methods response header field in preflight response."), response.header.Values("Access-Control-Allow-Methods")...)
+		return fail(InvalidAllowMethods, "Cannot parse Access-Control-Allow-Methods response header field in preflight response.", response.header.Values("Access-Control-Allow-Methods")...)
 	}
 	headerNames, _, ok := extractTokens(response.header, "Access-Control-Allow-Headers")
 	if !ok {
-		return f.networkError(InvalidAllowHeaders, AtPreflight, f.corsPolicy("Cannot parse Access-Control-Allow-Headers response header field in preflight response."), response.header.Values("Access-Control-Allow-Headers")...)
+		return fail(InvalidAllowHeaders, "Cannot parse Access-Control-Allow-Headers response header field in preflight response.", response.header.Values("Access-Control-Allow-Headers")...)
 	}
-	if !slices.Contains(methods, f.method) && !fetchspec.IsSafelistedMethod(f.method) && (f.credentials || !slices.Contains(methods, "*")) {
-		return f.networkError(MethodNotAllowed, AtPreflight, f.corsPolicy(fmt.Sprintf("Method %s is not allowed by Access-Control-Allow-Methods in preflight response.", f.method)), f.method)
+	if !hasMethods && f.usePreflight {
+		methods = []string{f.method}
 	}
-	wildcard := !f.credentials && slices.Contains(headerNames, "*")
-	var missing []string
-	for _, name := range unsafe {
-		switch {
-		case containsFold(headerNames, name):
-		case !wildcard:
-			missing = append(missing, name)
-		case fetchspec.IsNonWildcardRequestHeaderName(name):
-			f.warnAuthorization()
-		}
+	if !f.allowsMethod(methods) {
+		return fail(MethodNotAllowed, fmt.Sprintf("Method %s is not allowed by Access-Control-Allow-Methods in preflight response.", f.method), f.method)
 	}
-	if len(missing) > 0 {
-		return f.networkError(HeaderNotAllowed, AtPreflight, f.corsPolicy(fmt.Sprintf("Request header field %s is not allowed by Access-Control-Allow-Headers in preflight response.", strings.Join(missing, ", "))), missing...)
+	if missing := f.missingHeaders(headerNames); len(missing) > 0 {
+		return fail(HeaderNotAllowed, fmt.Sprintf("Request header field %s is not allowed by Access-Control-Allow-Headers in preflight response.", strings.Join(missing, ", ")), missing...)
+	}
+	if wildcard := slices.Contains(headerNames, "*"); wildcard && slices.ContainsFunc(unsafe, func(name string) bool {
+		return fetchspec.IsNonWildcardRequestHeaderName(name) && !containsFold(headerNames, name)
+	}) {
+		f.warnAuthorization()
 	}
 	f.step("CORS-preflight fetch", Passed, f.current(), "The preflight's answer allows the request.")
-	f.client.preflights.add(f.cacheKey(), f.credentials, maxAge(response.header), methods, headerNames)
+	if age, ok := maxAge(response.header); ok {
+		f.client.preflights.add(f.cacheKey(), f.include(), age, methods, headerNames)
+	}
 	return nil
+}
+
+// allowsMethod reports whether the methods of a preflight's answer allow the request's.
+func (f *fetch) allowsMethod(methods []string) bool {
+	return fetchspec.IsSafelistedMethod(f.method) || slices.Contains(methods, f.method) || !f.include() && slices.Contains(methods, "*")
+}
+
+// missingHeaders are the CORS-unsafe request-header names that the names of a preflight's answer do not allow. By the
+// Standard, a * does not cover Authorization; in browsers it does.
+func (f *fetch) missingHeaders(allowed []string) []string {
+	if !f.include() && slices.Contains(allowed, "*") {
+		return nil
+	}
+	return slices.DeleteFunc(unsafeRequestHeaderNames(f.header), func(name string) bool { return containsFold(allowed, name) })
 }
 
 // preflightFails begins what browsers write of a preflight's answer.
 const preflightFails = "Response to preflight request doesn't pass access control check: "
 
-// maxAge is how long a preflight's answer holds. An absurdly long one is cut.
-func maxAge(header http.Header) time.Duration {
+// maxAge is how long a preflight's answer holds. An absurdly long one is cut. One with a negative age does not hold at all,
+// in any engine; by the Standard, that is not an age, as little as no number is.
+func maxAge(header http.Header) (age time.Duration, ok bool) {
 	values := header.Values("Access-Control-Max-Age")
-	if len(values) != 1 || values[0] == "" || strings.Trim(values[0], "0123456789") != "" {
-		return defaultMaxAge
+	if len(values) != 1 {
+		return defaultMaxAge, true
 	}
-	seconds, err := strconv.ParseInt(values[0], 10, 32)
+	digits, negative := strings.CutPrefix(values[0], "-")
+	if digits == "" || strings.Trim(digits, "0123456789") != "" {
+		return defaultMaxAge, true
+	}
+	if negative {
+		return 0, false
+	}
+	seconds, err := strconv.ParseInt(digits, 10, 32)
 	if err != nil {
-		return maxMaxAge
+		return maxMaxAge, true
 	}
-	return time.Duration(seconds) * time.Second
+	return time.Duration(seconds) * time.Second, true
 }

@@ -14,40 +14,50 @@ func (f *fetch) networkError(code Code, at Part, message string, names ...string
 		Code:    code,
 		Message: message,
 		URL:     f.current(),
-		Hop:     max(len(f.urls)-1, 0),
+		Hop:     f.redirects(),
 		At:      at,
 		Origin:  f.serializedOrigin(),
 		Names:   names,
 	}
 }
 
-// typeError is a network error before there is a request.
-func (f *fetch) typeError(code Code, message string, name string) error {
-	return &Cause{Code: code, Message: "TypeError: " + message, URL: f.current(), At: AtRequest, Origin: f.origin, Names: []string{name}}
+// exception is a network error before there is a request, which the script gets as an exception of that name.
+func (f *fetch) exception(code Code, name, message, about string) error {
+	return &Cause{Code: code, Message: name + ": " + message, URL: f.current(), At: AtRequest, Origin: f.origin, Names: []string{about}}
 }
 
 // corsPolicy begins a message as browsers do.
 func (f *fetch) corsPolicy(message string) string {
 	from := ""
-	if len(f.urls) > 1 {
+	if f.redirects() > 0 {
 		from = fmt.Sprintf(" (redirected from '%s')", f.urls[0].Href(true))
 	}
-	return fmt.Sprintf("Access to fetch at '%s'%s from origin '%s' has been blocked by CORS policy: %s", f.current(), from, f.origin, message)
+	return fmt.Sprintf("Access to %s at '%s'%s from origin '%s' has been blocked by CORS policy: %s", f.info.resource, f.current(), from, f.origin, message)
 }
 
-// failedIn is the algorithm of the Standard that the cause is of.
+// failedIn is the algorithm of the standards that the cause is of.
 func (f *fetch) failedIn() string {
 	switch f.result.Cause.Code {
-	case InvalidURL, URLCredentials, InvalidMethod, ForbiddenMethod, InvalidHeaderName, InvalidHeaderValue, BodyNotAllowed:
-		return "Request constructor"
+	case InvalidURL, URLCredentials, InvalidMethod, ForbiddenMethod, NoCORSMethod, InvalidHeaderName, InvalidHeaderValue, BodyNotAllowed, BodyTooLarge:
+		return f.info.constructor
 	case BadPort:
 		return "block bad port"
 	case MixedContent:
 		return "mixed content"
-	case InvalidRedirect, RedirectScheme, RedirectCredentials, TooManyRedirects:
+	case ContentSecurityPolicy, SandboxedScripts:
+		return "Content Security Policy"
+	case InvalidRedirect, RedirectScheme, RedirectCredentials, RedirectStream, TooManyRedirects:
 		return "HTTP-redirect fetch"
 	case PreflightStatus, PreflightRedirect, InvalidAllowMethods, InvalidAllowHeaders, MethodNotAllowed, HeaderNotAllowed:
 		return "CORS-preflight fetch"
+	case ResourcePolicy, EmbedderPolicy:
+		return "cross-origin resource policy check"
+	case HTTP1Stream, HeadersTooLarge:
+		return "HTTP-network fetch"
+	case MIMEType, ErrorStatus:
+		return "process response"
+	case WebSocketHandshake:
+		return "establish a WebSocket connection"
 	}
 	return "CORS check"
 }

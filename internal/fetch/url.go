@@ -25,9 +25,11 @@ func sameSite(a, b string) bool {
 	}
 	schemeA, hostA := schemeAndHost(a)
 	schemeB, hostB := schemeAndHost(b)
-	if schemeA != schemeB {
-		return false
-	}
+	return schemeA == schemeB && sameRegistrableDomain(hostA, hostB)
+}
+
+// sameRegistrableDomain compares hosts as the two "same site" do.
+func sameRegistrableDomain(hostA, hostB string) bool {
 	domainA, errA := publicsuffix.EffectiveTLDPlusOne(hostA)
 	domainB, errB := publicsuffix.EffectiveTLDPlusOne(hostB)
 	if errA != nil || errB != nil || isAddress(hostA) || isAddress(hostB) {

@@ -1,6 +1,7 @@
 package fetchspec_test
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -211,6 +212,64 @@ func TestDecodeAndSplit(t *testing.T) {
 	} {
 		if got := fetchspec.DecodeAndSplit(value); !slices.Equal(got, want) {
 			t.Errorf("%s: is %q, want %q", value, got, want)
+		}
+	}
+}
+
+func TestParseMIMEType(t *testing.T) {
+	for value, want := range map[string]string{
+		"text/plain":                              "text/plain",
+		" Text/HTML ; Charset=x":                  "text/html;charset=x",
+		"text/html;charset=a;charset=b":           "text/html;charset=a",
+		`text/html; charset="a;b" ; c=d`:          `text/html;charset="a;b";c=d`,
+		`text/html;a="b\"c\\";d=e`:                `text/html;a="b\"c\\";d=e`,
+		`text/html;a="b`:                          "text/html;a=b",
+		"text/html;a=;b=c;;d":                     "text/html;b=c",
+		"text/html;a b=c;d= e":                    `text/html;d=" e"`,
+		"text/html;=x":                            "text/html",
+		"text/html;a=b c":                         `text/html;a="b c"`,
+		"application/x-www-form-urlencoded;a\x01": "application/x-www-form-urlencoded",
+		"text/plain\x0b":                          "",
+		"text/":                                   "",
+		"/plain":                                  "",
+		"text":                                    "",
+		"te xt/plain":                             "",
+		"":                                        "",
+	} {
+		mimeType, ok := fetchspec.ParseMIMEType(value)
+		if got := mimeType.String(); got != want || ok != (want != "") {
+			t.Errorf("%q is %q, want %q", value, got, want)
+		}
+	}
+}
+
+func TestExtractMIMEType(t *testing.T) {
+	for _, test := range []struct {
+		values []string
+		want   string
+	}{
+		{values: []string{"text/html"}, want: "text/html"},
+		{values: []string{"text/html, image/png;a=b"}, want: "image/png"},
+		{values: []string{"text/html", "*/*"}, want: "text/html"},
+		{values: []string{"text/html", "x"}, want: "text/html"},
+		{values: []string{`text/html;x="a,b/c"`}, want: "text/html"},
+		{values: []string{""}},
+		{values: nil},
+	} {
+		got, ok := fetchspec.ExtractMIMEType(http.Header{"Content-Type": test.values})
+		if got != test.want || ok != (test.want != "") {
+			t.Errorf("%q is %q, want %q", test.values, got, test.want)
+		}
+	}
+}
+
+func TestIsJavaScriptMIMEType(t *testing.T) {
+	for essence, want := range map[string]bool{
+		"text/javascript": true, "application/javascript": true, "text/javascript1.5": true, "text/livescript": true,
+		"text/javascript1.6": false, "application/json": false, "text/plain": false, "": false,
+	} {
+		if got := fetchspec.IsJavaScriptMIMEType(essence); got != want {
+			t.Errorf("%s is %t, want %t", essence, got, want)
 		}
 	}
 }

@@ -78,7 +78,8 @@ func IsSafelistedRequestHeader(name, value string) bool {
 		if hasUnsafeByte(value) {
 			return false
 		}
-		switch essence(value) {
+		mimeType, _ := ParseMIMEType(value)
+		switch mimeType.Essence {
 		case "application/x-www-form-urlencoded", "multipart/form-data", "text/plain":
 			return true
 		}
@@ -102,18 +103,6 @@ func hasUnsafeByte(value string) bool {
 		}
 	}
 	return false
-}
-
-// essence is the essence of "parse a MIME type" (MIME Sniffing Standard, section 4.4), which parameters cannot make fail.
-// It is empty for a failure.
-func essence(value string) string {
-	value, _, _ = strings.Cut(NormalizeValue(value), ";")
-	kind, subtype, ok := strings.Cut(value, "/")
-	subtype = strings.TrimRight(subtype, HTTPWhitespace)
-	if !ok || !IsToken(kind) || !IsToken(subtype) {
-		return ""
-	}
-	return strings.ToLower(kind + "/" + subtype)
 }
 
 // isSafelistedRange is "parse a single range header value" (section 2.2.2), without white space, of a range with a start.

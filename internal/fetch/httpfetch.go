@@ -1,0 +1,46 @@
+package fetch
+
+import "slices"
+
+// httpFetch is "HTTP fetch" (section 4.4), without service workers.
+func (f *fetch) httpFetch(makePreflight bool) (*response, error) {
+	if makePreflight {
+		if f.preflightCached() {
+			f.step("CORS-preflight cache", Cached, f.current(), "An earlier preflight has allowed it.")
+		} else if err := f.preflightFetch(); err != nil {
+			return nil, err
+		}
+	}
+
+	response, err := f.networkOrCacheFetch()
+	if err != nil {
+		return nil, err
+	}
+	isRedirect := isRedirectStatus(response.status)
+	at := AtResponse
+	if isRedirect {
+		at = AtRedirect
+	}
+	switch f.tainting {
+	case cors:
+		if err := f.corsCheck(response, at); err != nil {
+			return nil, err
+		}
+		f.warnVary(response)
+	case opaque:
+		if err := f.resourcePolicyCheck(response, at); err != nil {
+			return nil, err
+		}
+	}
+	if isRedirect && f.mode != modeWebSocket { // whose redirect mode is "error"
+		return f.redirectFetch(response)
+	}
+	return response, nil
+}
+
+func isRedirectStatus(status int) bool {
+	return slices.Contains([]int{301, 302, 303, 307, 308}, status)
+}
+
+// isOKStatus is "ok status" (section 2.2.3).
+func isOKStatus(status int) bool { return 200 <= status && status <= 299 }

@@ -1,0 +1,62 @@
+package fetch
+
+import (
+	"fmt"
+
+	"github.com/nlnwa/whatwg-url/url"
+)
+
+// upgradeInsecure is "upgrade request to a potentially trustworthy URL, if appropriate" (Upgrade Insecure Requests,
+// section 4.1).
+func (f *fetch) upgradeInsecure() {
+	if f.policies().UpgradesInsecureRequests() {
+		f.upgrade("The page's policy has upgrade-insecure-requests")
+	}
+}
+
+// upgradeMixedContent is "upgrade a mixed content request to a potentially trustworthy URL, if appropriate" (Mixed
+// Content, section 4.1).
+func (f *fetch) upgradeMixedContent() {
+	u := f.currentURL()
+	if upgradable := f.kind == KindImage || f.kind == KindMedia; upgradable && f.prohibitsMixed && !u.IsIPv4() && !u.IsIPv6() {
+		f.upgrade("Browsers upgrade images, audio and video of an https page")
+	}
+}
+
+// upgrade makes an https URL of the current one, if it is not as good as one.
+func (f *fetch) upgrade(why string) {
+	u := f.currentURL()
+	upgraded := f.upgradedURL(u)
+	if upgraded == u {
+		return
+	}
+	f.urls[len(f.urls)-1] = upgraded
+	f.step("upgrade to a potentially trustworthy URL", Upgraded, f.current(), fmt.Sprintf("%s: the URL is %s.", why, f.current()))
+}
+
+func (f *fetch) upgradedURL(u *url.Url) *url.Url {
+	if isPotentiallyTrustworthy(u) {
+		return u
+	}
+	u = u.Clone()
+	u.SetProtocol("https")
+	return u
+}
+
+// blockMixedContent is "should fetching request be blocked as mixed content?" (Mixed Content, section 4.4).
+func (f *fetch) blockMixedContent() error {
+	u := f.currentURL()
+	switch {
+	case u.Scheme() == "https":
+	case !f.prohibitsMixed:
+		f.warnLoopbackPage(u)
+	case isPotentiallyTrustworthy(u):
+		f.warnLoopbackURL(u)
+		f.step("mixed content", Passed, f.current(), "An https page may call http on loopback.")
+	case f.kind == KindWebSocket:
+		return f.networkError(MixedContent, f.beforeRequest(), fmt.Sprintf("Mixed Content: The page at '%s' was loaded over HTTPS, but attempted to connect to the insecure WebSocket endpoint '%s'. This request has been blocked; this endpoint must be available over WSS.", f.origin, f.current()))
+	default:
+		return f.networkError(MixedContent, f.beforeRequest(), fmt.Sprintf("Mixed Content: The page at '%s' was loaded over HTTPS, but requested an insecure %s '%s'. This request has been blocked; the content must be served over HTTPS.", f.origin, f.info.endpoint, f.current()))
+	}
+	return nil
+}

@@ -228,7 +228,7 @@ func TestAskNobody(t *testing.T) {
 	a.after(time.Hour)
 	a.expect(originA, true, 1)
 	a.expect(originB, false, 1)
-	a.logged("error connect: connection refused")
+	a.logged("error dial tcp " + strings.TrimPrefix(a.server.URL, "http://") + ": connect")
 }
 
 func TestAskFollowsNoRedirect(t *testing.T) {

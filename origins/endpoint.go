@@ -41,7 +41,7 @@ type endpoint struct {
 	running  context.Context
 	stop     context.CancelFunc
 	now      func() time.Time
-	fault    fault
+	fault    *fault
 
 	mu        sync.Mutex
 	answers   answers
@@ -72,6 +72,7 @@ func newEndpoint(settings endpointSettings) *endpoint {
 		running:   running,
 		stop:      stop,
 		now:       time.Now,
+		fault:     newFault(),
 		answers:   newAnswers(settings.max),
 		questions: make(map[string]*question),
 	}

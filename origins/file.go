@@ -22,9 +22,9 @@ func init() {
 // File takes the origins that may call from a text file: one origin or pattern a line, `#` comments. The file is read
 // again when it changes.
 //
-// Replace it by renaming another file to its name. A file that is written in place is read once it has stayed the same
-// for half the interval, and if its last line has ended in a newline so far, it must again: so no half of a list is taken
-// for the whole.
+// Replace it by renaming another file to its name; on Windows, where that fails while the file is being read, try again.
+// A file that is written in place is read once it has stayed the same for half the interval, and if its last line has
+// ended in a newline so far, it must again: so no half of a list is taken for the whole.
 //
 // A bad list is an error when the configuration is loaded. Later, the last good list stays, whatever happens to the file,
 // and the log says why. Bad is: a line that is no origin or pattern as browsers would write it; `*`, `null`, `https://*`
@@ -37,8 +37,7 @@ type File struct {
 	// How soon a change of the file is live; at least 100ms. Default: 5s.
 	Interval caddy.Duration `json:"interval,omitempty"`
 
-	poller *poller
-	cancel context.CancelFunc
+	poller
 }
 
 const defaultFileInterval = 5 * time.Second
@@ -71,29 +70,8 @@ func (f *File) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	f.poller = &poller{
-		text:       textFile(path),
-		name:       path,
-		wholeLines: true,
-		interval:   time.Duration(f.Interval),
-		logger:     ctx.Logger().With(zap.String("path", path)),
-	}
-	var running context.Context
-	running, f.cancel = context.WithCancel(ctx)
-	return f.poller.start(running)
-}
-
-// Cleanup stops looking for changes.
-func (f *File) Cleanup() error {
-	if f.cancel != nil {
-		f.cancel()
-	}
-	return nil
-}
-
-// AllowsOrigin reports whether the file has the origin, or a pattern of it.
-func (f *File) AllowsOrigin(_ context.Context, origin string) bool {
-	return f.poller.list.Load().allows(origin)
+	f.wholeLines = true
+	return f.start(ctx, textFile(path), path, f.Interval, ctx.Logger().With(zap.String("path", path)))
 }
 
 // A textFile is a file that holds a list.
@@ -108,6 +86,8 @@ func (path textFile) stat(context.Context) (stamp, error) {
 	if !info.Mode().IsRegular() {
 		return stamp{}, fmt.Errorf("%s is no regular file: %s", path, kind(info.Mode()))
 	}
+	// On Windows, a FileInfo finds out which file it is about when it is first compared, which may be another by then.
+	os.SameFile(info, info)
 	return fileStamp(info), nil
 }
 

@@ -49,34 +49,51 @@ func (s stamp) same(other stamp) bool {
 		(s.file == nil || other.file == nil || os.SameFile(s.file, other.file))
 }
 
-// A poller keeps the list of a text. It looks at the text twice an interval, and reads a version once two looks have
+// A poller keeps the list of a text, and is what sources of such lists have in common. It looks at the text twice an interval, and reads a version once two looks have
 // found it the same. So what is half-written is left alone, a change is live within the interval, and no second change
 // hides behind the coarse clock of a file system: the first read of a version is never in the moment it was written.
 //
 // Whatever fails, the last good list stays.
 type poller struct {
 	text       text
-	name       string // of the text, for errors about its lines
-	wholeLines bool   // whether a list that loses the newline at its end is taken for cut off
+	name       string
+	wholeLines bool // whether a list that loses the newline at its end is taken for cut off
 	interval   time.Duration
 	logger     *zap.Logger
 
 	list atomic.Pointer[originList] // replaced in one step; requests never wait for it
+	stop context.CancelFunc         // nil until it has started
 
 	seen    *stamp // what the last look found; nil if it failed
 	settled bool   // whether that version has been read
 	changes int    // how many looks in a row found another version
 	problem error  // what is wrong now
-	fault   fault
+	fault   *fault
 }
 
-// start loads the list and keeps it until the context is done.
-func (p *poller) start(ctx context.Context) error {
+// start loads the list of a text, and keeps it until the context is done or Cleanup is called. The name is the text's, for
+// errors about its lines.
+func (p *poller) start(ctx context.Context, text text, name string, interval caddy.Duration, logger *zap.Logger) error {
+	p.text, p.name, p.interval, p.logger, p.fault = text, name, time.Duration(interval), logger, newFault()
+	ctx, p.stop = context.WithCancel(ctx)
 	if err := p.load(ctx); err != nil {
 		return err
 	}
 	go p.run(ctx)
 	return nil
+}
+
+// Cleanup stops looking for changes.
+func (p *poller) Cleanup() error {
+	if p.stop != nil {
+		p.stop()
+	}
+	return nil
+}
+
+// AllowsOrigin reports whether the list has the origin, or a pattern of it.
+func (p *poller) AllowsOrigin(_ context.Context, origin string) bool {
+	return p.list.Load().allows(origin)
 }
 
 func (p *poller) load(ctx context.Context) error {

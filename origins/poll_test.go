@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -35,8 +36,8 @@ type polled struct {
 func poll(t *testing.T, text text, wholeLines bool) polled {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
-	p := &poller{text: text, name: "list", wholeLines: wholeLines, interval: interval, logger: zap.New(core)}
-	if err := p.start(t.Context()); err != nil {
+	p := &poller{wholeLines: wholeLines}
+	if err := p.start(t.Context(), text, "list", caddy.Duration(interval), zap.New(core)); err != nil {
 		t.Fatal(err)
 	}
 	return polled{p, t, logs}
@@ -137,28 +138,28 @@ func TestChangeIsLiveWithinTheInterval(t *testing.T) {
 		"renamed, with wildcards": func(f *testFile) {
 			f.rename("https://b.test:*\n")
 		},
-		"a link": func(f *testFile) {
-			f.rename("https://b.test\n")
-			f.must(os.Rename(f.path, f.path+".target"))
-			f.must(os.Symlink(f.path+".target", f.path))
-		},
 	} {
-		for _, offset := range []time.Duration{0, interval/2 - 1, interval / 2, interval - 1} {
-			t.Run(fmt.Sprint(name, "/", offset), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					f := newTestFile(t, "https://a.test\n")
-					p := poll(t, textFile(f.path), true)
-					p.after(offset)
-					p.allows(originA)
-					change(f)
-					p.after(interval)
-					p.allows(originB)
-					p.logged(replaced)
-					p.after(time.Hour)
-					p.logged()
-				})
+		t.Run(name, func(t *testing.T) { testChange(t, change) })
+	}
+}
+
+// testChange changes a list that allows a.test into one that allows b.test, at several times within the interval.
+func testChange(t *testing.T, change func(*testFile)) {
+	for _, offset := range []time.Duration{0, interval/2 - 1, interval / 2, interval - 1} {
+		t.Run(offset.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newTestFile(t, "https://a.test\n")
+				p := poll(t, textFile(f.path), true)
+				p.after(offset)
+				p.allows(originA)
+				change(f)
+				p.after(interval)
+				p.allows(originB)
+				p.logged(replaced)
+				p.after(time.Hour)
+				p.logged()
 			})
-		}
+		})
 	}
 }
 
@@ -257,18 +258,6 @@ func TestFileThatChangesWhileItIsRead(t *testing.T) {
 	}
 }
 
-// Some file systems tell a wrong size; what that leaves of a list is no list.
-func TestFileOfAWrongSize(t *testing.T) {
-	text := textFile("/proc/version")
-	version, err := text.stat(t.Context())
-	if err != nil || version.size != 0 {
-		t.Fatalf("the size of %s is %d, %v: it shows nothing here", text, version.size, err)
-	}
-	if content, err := text.read(t.Context(), version); !errors.Is(err, errChanged) {
-		t.Errorf("reads %q, %v", content, err)
-	}
-}
-
 // What is too large is not even loaded where its size is told, and fills no memory for long where it is not.
 func TestStoredTextThatIsTooLarge(t *testing.T) {
 	f := newTestFile(t, "https://a.test\n")
@@ -322,102 +311,114 @@ func TestFileThatIsGoneForAMoment(t *testing.T) {
 	})
 }
 
+// A listFault is what can go wrong with a list that is there.
+type listFault struct {
+	make func(path string) error
+
+	// want is what the log says; where it is empty, what the system says of the path.
+	want string
+}
+
+func writeFault(content string) func(string) error {
+	return func(path string) error { return os.WriteFile(path, []byte(content), 0o600) }
+}
+
+func replaceFault(by func(path string) error) func(string) error {
+	return func(path string) error { return errors.Join(os.RemoveAll(path), by(path)) }
+}
+
+// listFaults are those of a file as well as of a key in a storage of files.
+var listFaults = map[string]listFault{
+	"a bad line":       {writeFault("https://b.test\nhttps://Example.com\n"), `list:2: "https://Example.com" is not written as browsers send it`},
+	"everyone":         {writeFault("*\n"), `list:1: "*" is not for lists`},
+	"empty":            {writeFault(""), `list: there is no origin in it`},
+	"a commented list": {writeFault("#https://b.test\n"), `list: there is no origin in it`},
+	"binary":           {writeFault("\x7fELF\x02\x01\x01\x00"), `list:1: "\x7fELF`},
+	"too large":        {func(path string) error { return os.Truncate(path, maxText+1) }, "268435457 bytes are no list of origins; at most 268435456"},
+	"gone":             {os.Remove, ""},
+}
+
 // Every fault: the last good list stays, one error a minute says why, and what is good again is taken again.
 func TestFaults(t *testing.T) {
-	type fault struct {
-		make func(dir string) error
-		want string
-	}
-	write := func(content string) func(string) error {
-		return func(path string) error { return os.WriteFile(path, []byte(content), 0o600) }
-	}
-	replace := func(by func(path string) error) func(string) error {
-		return func(path string) error { return errors.Join(os.RemoveAll(path), by(path)) }
-	}
 	mkdir := func(path string) error { return os.Mkdir(path, 0o700) }
-	faults := func(t *testing.T, faults map[string]fault, path string, broken string, text text, wholeLines bool) {
-		for name, fault := range faults {
-			t.Run(name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					f := &testFile{t, path, time.Now()}
-					f.must(os.MkdirAll(filepath.Dir(path), 0o700))
-					f.write("https://a.test\n")
-					p := poll(t, text, wholeLines)
-					p.after(interval)
-
-					f.must(fault.make(broken))
-					p.after(interval)
-					p.allows(originA)
-					p.logged("error " + fault.want)
-					p.after(time.Minute)
-					p.logged("error " + fault.want)
-					p.after(10 * time.Minute)
-					p.allows(originA)
-					p.logged(strings.Split(strings.Repeat("error \n", 10)+"error "+fault.want, "\n")[1:]...)
-
-					f.must(os.RemoveAll(broken))
-					f.must(os.MkdirAll(filepath.Dir(path), 0o700))
-					f.write("https://b.test\n")
-					p.after(interval)
-					p.allows(originB)
-					p.logged(replaced, good)
-
-					// One that is over within the minute of an error is not logged, nor is its end.
-					f.must(fault.make(broken))
-					p.after(interval)
-					f.must(os.RemoveAll(broken))
-					f.must(os.MkdirAll(filepath.Dir(path), 0o700))
-					f.write("https://b.test\n")
-					p.after(interval)
-					for _, entry := range p.logs.TakeAll() {
-						if entry.Level == zap.ErrorLevel {
-							t.Errorf("a second error within a minute: %v", entry.ContextMap())
-						}
-					}
-					p.after(10 * time.Minute)
-					p.logged()
-					p.allows(originB)
-				})
-			})
-		}
-	}
-	lists := map[string]fault{
-		"a bad line":       {write("https://b.test\nhttps://Example.com\n"), `list:2: "https://Example.com" is not written as browsers send it`},
-		"everyone":         {write("*\n"), `list:1: "*" is not for lists`},
-		"empty":            {write(""), `list: there is no origin in it`},
-		"a commented list": {write("#https://b.test\n"), `list: there is no origin in it`},
-		"binary":           {write("\x7fELF\x02\x01\x01\x00"), `list:1: "\x7fELF`},
-		"too large":        {func(path string) error { return os.Truncate(path, maxText+1) }, "268435457 bytes are no list of origins; at most 268435456"},
-		"gone":             {os.Remove, "no such file or directory"},
-		"a directory":      {replace(mkdir), "is "},
-		"a broken link":    {replace(func(path string) error { return os.Symlink("nowhere", path) }), "no such file or directory"},
-		"a circle of links": {replace(func(path string) error { return os.Symlink(path, path) }),
-			"too many levels of symbolic links"},
-	}
 	t.Run("file", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "list")
-		faults(t, lists, path, path, textFile(path), true)
-		faults(t, map[string]fault{
-			"a cut line":   {write("https://b.test\nhttps://app.example.co"), "the last line has no end"},
-			"a named pipe": {replace(func(path string) error { return syscall.Mkfifo(path, 0o600) }), "is no regular file: it is a named pipe"},
+		testFaults(t, listFaults, path, path, textFile(path), true)
+		testFaults(t, map[string]listFault{
+			"a cut line":  {writeFault("https://b.test\nhttps://app.example.co"), "the last line has no end"},
+			"a directory": {replaceFault(mkdir), "is no regular file: it is a directory"},
 		}, path, path, textFile(path), true)
 		dir := filepath.Join(t.TempDir(), "run")
 		path = filepath.Join(dir, "list")
-		faults(t, map[string]fault{
-			"a file for its directory": {replace(write("")), "not a directory"},
-			"no directory":             {os.RemoveAll, "no such file or directory"},
+		testFaults(t, map[string]listFault{
+			"a file for its directory": {replaceFault(writeFault("")), ""},
+			"no directory":             {os.RemoveAll, ""},
 		}, path, dir, textFile(path), true)
 	})
 	t.Run("storage", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "storage")
 		path := filepath.Join(dir, "cors", "origins")
 		text := storedText{&certmagic.FileStorage{Path: dir}, "cors/origins"}
-		faults(t, lists, path, path, text, false)
-		faults(t, map[string]fault{
-			"down": {os.RemoveAll, "key cors/origins: stat " + path + ": no such file or directory"},
-			"lost": {replace(write("")), "key cors/origins: stat " + path + ": not a directory"},
+		testFaults(t, listFaults, path, path, text, false)
+		testFaults(t, map[string]listFault{"a directory": {replaceFault(mkdir), "key cors/origins: "}}, path, path, text, false)
+		testFaults(t, map[string]listFault{
+			"down": {os.RemoveAll, ""},
+			"lost": {replaceFault(writeFault("")), ""},
 		}, path, dir, text, false)
 	})
+}
+
+// testFaults breaks the list at the path by way of broken, which is the path or a directory above it.
+func testFaults(t *testing.T, faults map[string]listFault, path, broken string, text text, wholeLines bool) {
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &testFile{t, path, time.Now()}
+				f.must(os.MkdirAll(filepath.Dir(path), 0o700))
+				f.write("https://a.test\n")
+				p := poll(t, text, wholeLines)
+				p.after(interval)
+
+				f.must(fault.make(broken))
+				want := "error " + fault.want
+				if fault.want == "" {
+					_, err := os.Stat(path)
+					want += err.Error()
+				}
+				p.after(interval)
+				p.allows(originA)
+				p.logged(want)
+				p.after(time.Minute)
+				p.logged(want)
+				p.after(10 * time.Minute)
+				p.allows(originA)
+				p.logged(slices.Repeat([]string{want}, 10)...)
+
+				f.must(os.RemoveAll(broken))
+				f.must(os.MkdirAll(filepath.Dir(path), 0o700))
+				f.write("https://b.test\n")
+				p.after(interval)
+				p.allows(originB)
+				p.logged(replaced, good)
+
+				// One that is over within the minute of an error is not logged, nor is its end.
+				f.must(fault.make(broken))
+				p.after(interval)
+				f.must(os.RemoveAll(broken))
+				f.must(os.MkdirAll(filepath.Dir(path), 0o700))
+				f.write("https://b.test\n")
+				p.after(interval)
+				for _, entry := range p.logs.TakeAll() {
+					if entry.Level == zap.ErrorLevel {
+						t.Errorf("a second error within a minute: %v", entry.ContextMap())
+					}
+				}
+				p.after(10 * time.Minute)
+				p.logged()
+				p.allows(originB)
+			})
+		})
+	}
 }
 
 // A slowText hangs while slow is set.

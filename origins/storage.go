@@ -29,8 +29,7 @@ type Storage struct {
 	// How soon a change of the list is live; at least 100ms. Default: 10s.
 	Interval caddy.Duration `json:"interval,omitempty"`
 
-	poller *poller
-	cancel context.CancelFunc
+	poller
 }
 
 const defaultStorageInterval = 10 * time.Second
@@ -63,28 +62,7 @@ func (s *Storage) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	s.poller = &poller{
-		text:     storedText{ctx.Storage(), key},
-		name:     key,
-		interval: time.Duration(s.Interval),
-		logger:   ctx.Logger().With(zap.String("key", key)),
-	}
-	var running context.Context
-	running, s.cancel = context.WithCancel(ctx)
-	return s.poller.start(running)
-}
-
-// Cleanup stops looking for changes.
-func (s *Storage) Cleanup() error {
-	if s.cancel != nil {
-		s.cancel()
-	}
-	return nil
-}
-
-// AllowsOrigin reports whether the list has the origin, or a pattern of it.
-func (s *Storage) AllowsOrigin(_ context.Context, origin string) bool {
-	return s.poller.list.Load().allows(origin)
+	return s.start(ctx, storedText{ctx.Storage(), key}, key, s.Interval, ctx.Logger().With(zap.String("key", key)))
 }
 
 // A storedText is a key of a storage whose value is a list.

@@ -1,8 +1,10 @@
 package caddycors_test
 
 import (
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -106,9 +108,10 @@ func TestVersions(t *testing.T) {
 
 // Every make target that is written down is one of the Makefile.
 func TestMakeTargets(t *testing.T) {
-	makefile, workflow := readFile(t, "Makefile"), readFile(t, ".github/workflows/test.yml")
-	targets := submatches("`make (\\w+)`", readFile(t, "README.md")+readFile(t, "CONTRIBUTING.md")+workflow)
-	for _, list := range submatches(`target: \[(.+)\]`, workflow) {
+	makefile, workflows := readFile(t, "Makefile"), strings.Join(slices.Collect(maps.Values(workflows(t))), "")
+	targets := submatches("`make (\\w+)`", readFile(t, "README.md")+readFile(t, "CONTRIBUTING.md")+workflows)
+	targets = append(targets, submatches(`run: make (\w+)`, workflows)...)
+	for _, list := range submatches(`target: \[(.+)\]`, workflows) {
 		targets = append(targets, strings.Split(list, ", ")...)
 	}
 	for _, target := range targets {
@@ -118,17 +121,36 @@ func TestMakeTargets(t *testing.T) {
 	}
 }
 
-// The workflow runs actions by their commits, which nobody can move, and may only read.
-func TestWorkflowIsPinned(t *testing.T) {
-	workflow := readFile(t, ".github/workflows/test.yml")
-	for _, action := range submatches(`uses: (.+)`, workflow) {
-		if !regexp.MustCompile(`^[\w/-]+@[0-9a-f]{40} # v\d`).MatchString(action) {
-			t.Errorf("%s is no commit with its version", action)
+// Workflows run actions by their commits, which nobody can move, and may only read; to publish a release takes more.
+func TestWorkflowsArePinned(t *testing.T) {
+	for name, workflow := range workflows(t) {
+		for _, action := range submatches(`uses: (.+)`, workflow) {
+			if !strings.HasPrefix(action, "./") && !regexp.MustCompile(`^[\w/-]+@[0-9a-f]{40} # v\d`).MatchString(action) {
+				t.Errorf("%s: %s is not a commit with its version", name, action)
+			}
+		}
+		granted := 1
+		if name == "release.yml" {
+			granted = 2
+		}
+		if !strings.Contains(workflow, "\npermissions:\n  contents: read\n\n") || strings.Count(workflow, "permissions:") != granted {
+			t.Errorf("%s: it has other permissions than to read the contents", name)
 		}
 	}
-	if !strings.Contains(workflow, "\npermissions:\n  contents: read\n\n") || strings.Count(workflow, "permissions:") != 1 {
-		t.Error("it has other permissions than to read the contents")
+}
+
+// workflows returns the texts of the workflows by their file names.
+func workflows(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(".github/workflows/*.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no workflows", err)
 	}
+	texts := make(map[string]string)
+	for _, file := range files {
+		texts[filepath.Base(file)] = readFile(t, file)
+	}
+	return texts
 }
 
 func readFile(t *testing.T, name string) string {

@@ -72,6 +72,7 @@ func TestParseListRefuses(t *testing.T) {
 		"any host":              {"https://*\n", false, []string{`list:1: "https://*" allows every host`, `write it in the configuration`}},
 		"any host and port":     {"http://*:*\n", false, []string{`list:1: "http://*:*" allows every host`}},
 		"a public suffix":       {"https://*.github.io\n", false, []string{`list:1: "https://*.github.io" allows every site of the public suffix github.io`}},
+		"public suffixes below": {"https://*.amazonaws.com\n", false, []string{`list:1: "https://*.amazonaws.com" allows every site of the public suffix s3.amazonaws.com`}},
 		"two origins on a line": {"https://a.test https://b.test\n", false, []string{`list:1: "https://a.test https://b.test": write one origin a line`}},
 		"commas":                {"https://a.test,\n", false, []string{`list:1: "https://a.test,": write one origin a line`}},
 		"lone CR":               {"https://a.test\rhttps://b.test\n", false, []string{`list:1: `}},

@@ -14,7 +14,11 @@ import (
 
 // The oracle: origins and patterns as slow and plain as can be. An origin is a pattern without a wildcard.
 
-var shape = regexp.MustCompile(`\A([a-z][a-z0-9+.-]*)://(\*\.)?(\*|\[[0-9a-f:]+\]|[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*)(?::(\*|[1-9][0-9]{0,4}))?\z`)
+var shape = regexp.MustCompile(`\A([a-z][a-z0-9+.-]*)://(\*\.)?(\*|\[[0-9a-f:]+\]|[A-Za-z0-9._-]+)(?::(\*|[1-9][0-9]{0,4}))?\z`)
+
+var labels = regexp.MustCompile(`\A[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?\z`)
+
+var opaqueLabels = regexp.MustCompile(`\A[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\z`)
 
 var number = regexp.MustCompile(`\A([0-9]+|0x[0-9a-f]*)\z`)
 
@@ -34,7 +38,8 @@ func oraclePattern(text string) (parts, bool) {
 	}
 	p := parts{m[1], m[2], m[3], m[4]}
 	port, _ := strconv.Atoi(p.port)
-	last := p.host[strings.LastIndex(p.host, ".")+1:]
+	name := strings.TrimSuffix(p.host, ".")
+	last := name[strings.LastIndex(name, ".")+1:]
 	switch {
 	case p.scheme == "file" || len(p.scheme) > 128:
 		return p, false
@@ -44,10 +49,12 @@ func oraclePattern(text string) (parts, bool) {
 		return p, p.sub == ""
 	case strings.HasPrefix(p.host, "["):
 		return p, p.sub == "" && oracleIPv6(p.host)
-	case defaultPorts[p.scheme] != "" && number.MatchString(last):
+	case defaultPorts[p.scheme] == "":
+		return p, len(p.sub+p.host) <= 253 && (p.sub == "" || opaqueLabels.MatchString(p.host)) // a "*" stands for a byte at least
+	case number.MatchString(last):
 		return p, p.sub == "" && oracleIPv4(p.host)
 	}
-	return p, len(p.sub+p.host) <= 253 // a "*" stands for a byte at least
+	return p, labels.MatchString(p.host) && len(p.sub+name) <= 253
 }
 
 func oracleParse(text string) (parts, bool) {
@@ -112,17 +119,24 @@ func (p parts) allow(o parts) bool {
 }
 
 func oracleLoopback(p parts) bool {
-	return p.host == "localhost" || strings.HasSuffix(p.host, ".localhost") || p.host == "[::1]" ||
+	name := strings.TrimSuffix(p.host, ".")
+	return name == "localhost" || strings.HasSuffix(name, ".localhost") || p.host == "[::1]" ||
 		strings.HasPrefix(p.host, "127.") && oracleIPv4(p.host)
 }
 
-// oracleOpen reports whether two names below the pattern's host can be two registrants' sites.
+// oracleOpen reports whether two names below the pattern's host can be two registrants' sites, or two below one of those.
 func oracleOpen(p parts) bool {
 	if p.sub == "" || defaultPorts[p.scheme] == "" || oracleLoopback(p) {
 		return false
 	}
-	one, errOne := publicsuffix.EffectiveTLDPlusOne("www.one." + p.host)
-	two, errTwo := publicsuffix.EffectiveTLDPlusOne("www.two." + p.host)
+	host := strings.TrimSuffix(p.host, ".")
+	for rule := range strings.FieldsSeq(suffixesText) {
+		if strings.HasSuffix(rule, "."+host) {
+			return true
+		}
+	}
+	one, errOne := publicsuffix.EffectiveTLDPlusOne("www.one." + host)
+	two, errTwo := publicsuffix.EffectiveTLDPlusOne("www.two." + host)
 	return errOne == nil && errTwo == nil && one != two
 }
 
@@ -130,7 +144,7 @@ func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"https://example.com", "http://localhost:3000", "http://[::1]:8080", "http://[::ffff:7f00:1]", "http://127.0.0.1", "null", "*",
 		"https://Example.com:443/", "https://example.com.evil.com", "app://123", "http://0x7f.1", "http://[::ffff:127.0.0.1]", "http://1.2.3.4.5",
-		"https://a..b", "http://[2001:db8:0:0:1::]", "https://\xff", "moz-extension://0-0", "http://a:0", "http://a:65536", "ftp://a:21",
+		"https://a..b", "http://[2001:db8:0:0:1::]", "https://\xff", "moz-extension://0-0", "http://a:0", "http://a:65536", "ftp://a:21", "https://a.", "http://127.0.0.1.", "app://.",
 	} {
 		f.Add(text)
 	}
@@ -173,7 +187,7 @@ func FuzzSameHost(f *testing.F) {
 func FuzzPattern(f *testing.F) {
 	for _, pattern := range []string{
 		"https://example.com", "https://*.example.com", "https://example.com:*", "https://*.example.com:8443", "https://*.example.com:*",
-		"https://*", "https://*:*", "https://*:8443", "http://[::1]:*", "chrome-extension://*", "https://Example.com/", "https://*.*.com", "file://x", "*.com",
+		"https://*", "https://*:*", "https://*:8443", "http://[::1]:*", "chrome-extension://*", "https://Example.com/", "https://*.*.com", "file://x", "*.com", "https://*.amazonaws.com", "https://*.a.", "app://*.a", "app://*..",
 	} {
 		for _, text := range []string{"https://example.com", "https://a.b.example.com:8443", "http://[::1]:1", "https://a.example.com.evil.com", "chrome-extension://abc"} {
 			f.Add(pattern, text)

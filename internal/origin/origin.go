@@ -30,8 +30,9 @@ type Origin struct {
 }
 
 // Parse parses the value of an Origin field. It accepts nothing but the serialization of a tuple origin: a scheme, "://",
-// a host of lower-case labels or an IP address as the URL Standard serializes it, and a port unless it is the scheme's
-// default one. For [Null] and all else it reports false. It does not allocate.
+// a host of lower-case labels, with or without a dot at the end, or an IP address as the URL Standard serializes it, and a
+// port unless it is the scheme's default one. Hosts of schemes that are not special to the URL Standard are opaque: letters
+// of any case, digits, ".", "_" and "-". For [Null] and all else it reports false. It does not allocate.
 func Parse(text string) (Origin, bool) {
 	scheme, rest, ok := cutScheme(text)
 	if !ok {
@@ -41,10 +42,13 @@ func Parse(text string) (Origin, bool) {
 	if !ok || !validPort(scheme, port) {
 		return Origin{}, false
 	}
-	if strings.HasPrefix(host, "[") {
+	switch {
+	case strings.HasPrefix(host, "["):
 		ok = validIPv6(host)
-	} else {
-		ok = validHost(host, isSpecial(scheme))
+	case isSpecial(scheme):
+		ok = validHost(host)
+	default:
+		ok = validOpaqueHost(host)
 	}
 	if !ok {
 		return Origin{}, false
@@ -58,8 +62,8 @@ func (o Origin) String() string { return o.text }
 // Scheme returns the scheme, without "://".
 func (o Origin) Scheme() string { return o.scheme }
 
-// Loopback reports whether the host is this machine by its name or address alone: localhost, any name below it,
-// 127.0.0.0/8 or [::1].
+// Loopback reports whether the host is this machine by its name or address alone: localhost, any name below it, with or
+// without a dot at the end, 127.0.0.0/8 or [::1].
 func (o Origin) Loopback() bool { return isLoopback(o.host) }
 
 // SameHost reports whether the origin names the host and port of hostport, the value of a Host field. The scheme is not
@@ -146,25 +150,41 @@ func validPort(scheme, port string) bool {
 	return n <= 65535
 }
 
-func validHost(host string, special bool) bool {
-	if len(host) > maxHostLength {
+// validHost takes the host of a special scheme: a domain, which may end with a dot, or an IPv4 address, which may not.
+func validHost(host string) bool {
+	name := strings.TrimSuffix(host, ".")
+	if len(name) > maxHostLength {
 		return false
 	}
 	label := 0 // where it starts
-	for i := 0; i < len(host); i++ {
-		if isLabel[host[i]] {
+	for i := 0; i < len(name); i++ {
+		if isLabel[name[i]] {
 			continue
 		}
-		if host[i] != '.' || i == label || i-label > maxLabelLength {
+		if name[i] != '.' || i == label || i-label > maxLabelLength {
 			return false
 		}
 		label = i + 1
 	}
-	if len(host) == label || len(host)-label > maxLabelLength {
+	if len(name) == label || len(name)-label > maxLabelLength {
 		return false
 	}
-	if special && isNumber(host[label:]) {
+	if isNumber(name[label:]) {
 		return validIPv4(host)
+	}
+	return true
+}
+
+// validOpaqueHost takes the host of any other scheme. The URL Standard leaves it as it is written, so that it has no
+// labels and keeps its case: Electron's app://. is one, and so are the upper-case identifiers of Safari's extensions.
+func validOpaqueHost(host string) bool {
+	if host == "" || len(host) > maxHostLength {
+		return false
+	}
+	for i := 0; i < len(host); i++ {
+		if c := host[i]; !isLabel[c] && c != '.' && (c < 'A' || c > 'Z') {
+			return false
+		}
 	}
 	return true
 }
@@ -178,7 +198,10 @@ var isLabel = func() (table [256]bool) {
 }()
 
 // endsInNumber is the URL Standard's ends-in-a-number checker: such a host is an IPv4 address or nothing.
-func endsInNumber(host string) bool { return isNumber(host[strings.LastIndexByte(host, '.')+1:]) }
+func endsInNumber(host string) bool {
+	name := strings.TrimSuffix(host, ".")
+	return isNumber(name[strings.LastIndexByte(name, '.')+1:])
+}
 
 // isNumber is its part for the last label.
 func isNumber(last string) bool {
@@ -225,7 +248,8 @@ func appendIPv6(b []byte, addr netip.Addr) []byte {
 }
 
 func isLoopback(host string) bool {
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "[::1]" ||
+	name := strings.TrimSuffix(host, ".") // as in Secure Contexts, section 3.1
+	return name == "localhost" || strings.HasSuffix(name, ".localhost") || host == "[::1]" ||
 		strings.HasPrefix(host, "127.") && validIPv4(host)
 }
 

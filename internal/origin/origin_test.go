@@ -33,6 +33,17 @@ func TestParse(t *testing.T) {
 		{"moz-extension://0b5e7d7c-3b7a-4f0e-9d5c-000000000000", true},
 		{"capacitor://localhost", true},
 		{"app://obsidian.md", true},
+		{"app://.", true}, // Electron
+		{"app://-", true},
+		{"ionic://localhost", true},
+		{"tauri://localhost", true},
+		{"http://tauri.localhost", true},
+		{"ms-appx-web://0f1e2d3c4b5a", true},
+		{"vscode-webview://1a2b3c4d5e6f7g8h9i0j1k2l3m4n5o6p7q8r9s0t1u2v3w4x5y6z", true},
+		{"safari-web-extension://0F1E2D3C-4B5A-4697-8877-665544332211", true},
+		{"https://example.com.", true}, // the URL Standard keeps one dot at the end
+		{"https://example.com.:8443", true},
+		{"https://" + host253 + ".", true},
 		{"app://123", true}, // opaque hosts are no IPv4 addresses
 		{"a+b-c.1://x", true},
 
@@ -59,7 +70,10 @@ func TestParse(t *testing.T) {
 		{" https://example.com", false},
 		{"https://example.com ", false},
 		{"https://example.com\x00", false},
-		{"https://example.com.", false},
+		{"https://example.com..", false},
+		{"https://.", false},
+		{"http://127.0.0.1.", false},
+		{"http://1.", false},
 		{"https://.example.com", false},
 		{"https://a..b", false},
 		{"https://a" + label63 + ".example", false},
@@ -93,6 +107,9 @@ func TestParse(t *testing.T) {
 		{"http://[::ffff:127.0.0.1]", false},
 		{"http://[fe80::1%eth0]", false},
 		{"http://[127.0.0.1]", false},
+		{"app://", false},
+		{"app://a/b", false},
+		{"app://" + host253 + "b", false},
 		{"file://", false},
 		{"file://host", false},
 	}
@@ -135,6 +152,8 @@ func TestLoopback(t *testing.T) {
 		"http://example.com":          false,
 		"capacitor://localhost":       true,
 		"http://127.example.com:8080": false,
+		"http://localhost.:3000":      true,
+		"http://app.localhost.":       true,
 	} {
 		o, ok := Parse(text)
 		if !ok || o.Loopback() != want {

@@ -3,6 +3,8 @@ package origin
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,10 +58,19 @@ func parsePattern(text string) (Pattern, bool) {
 	if p.anyHost {
 		p.origin.host = ""
 	}
-	if p.subdomains && (p.origin.isIP() || len("x.")+len(p.origin.host) > maxHostLength) {
+	if p.subdomains && !p.origin.hasSubdomains() {
 		return Pattern{}, false
 	}
 	return p, true
+}
+
+// hasSubdomains reports whether there can be a label before the host.
+func (o Origin) hasSubdomains() bool {
+	name := o.host
+	if isSpecial(o.scheme) {
+		name = strings.TrimSuffix(name, ".")
+	}
+	return !o.isIP() && len("x.")+len(name) <= maxHostLength && !slices.Contains(strings.Split(name, "."), "")
 }
 
 func (o Origin) isIP() bool {
@@ -76,31 +87,25 @@ func (p Pattern) AnyHost() bool { return p.anyHost }
 func (p Pattern) Loopback() bool { return !p.anyHost && p.origin.Loopback() }
 
 // PublicSuffix returns the public suffix (such as com, co.uk or github.io) whose every subdomain the pattern allows, and
-// so sites that anybody can register; or "" if there is none.
+// so sites that anybody can register; or "" if there is none. It may stand below the pattern's host: s3.amazonaws.com is
+// one, though amazonaws.com is not.
 func (p Pattern) PublicSuffix() string {
 	if !p.subdomains || !isSpecial(p.origin.scheme) || p.Loopback() {
 		return ""
 	}
-	host := p.origin.host
-	if suffix, _ := publicsuffix.PublicSuffix(host); suffix == host {
+	host := strings.TrimSuffix(p.origin.host, ".")
+	if isPublicSuffix(host) {
 		return host
 	}
-	// A rule such as *.example.net makes each name below example.net a public suffix, though not example.net itself.
-	if child := "x." + host; isPublicSuffix(child) {
-		return "*." + host
-	}
-	return ""
-}
-
-func isPublicSuffix(host string) bool {
-	suffix, _ := publicsuffix.PublicSuffix(host)
-	return suffix == host
+	return suffixBelow(host)
 }
 
 // explain says why text is no pattern, and what to write instead.
 func explain(text string) error {
 	scheme, rest, hasScheme := strings.Cut(text, "://")
 	switch {
+	case strings.EqualFold(text, Null) && text != Null:
+		return fmt.Errorf(`%q: browsers send the opaque origin in lower case; did you mean "null"?`, text)
 	case strings.EqualFold(scheme, "file") && (hasScheme || strings.HasPrefix(strings.ToLower(text), "file:")):
 		return fmt.Errorf(`%q: browsers send no file: origin; pages opened from a file send "null"; did you mean "null"?`, text)
 	case hasScheme && strings.Count(rest, "*") > 0 && !wildcardsFit(rest):
@@ -125,13 +130,43 @@ func wildcardsFit(rest string) bool {
 
 func explainWildcard(text, scheme, rest string) error {
 	// *example.com and *.*.example.com are both attempts at "any subdomain"
-	host := strings.TrimLeft(rest, "*.")
-	if suggestion := scheme + "://*." + host; host != "" {
-		if c := canonical(suggestion); c.text != "" {
+	if host := strings.TrimLeft(rest, "*."); host != "" && host[0] != '-' && !isTenant(host) {
+		if c := canonical(scheme + "://*." + host); c.text != "" {
 			return fmt.Errorf(`%q: "*." stands once, before the host, for subdomains at any depth; did you mean %q?`, text, c.text)
 		}
 	}
+	if expression := wildcardExpression(text); expression != "" {
+		return fmt.Errorf(`%q: a "*" stands for whole labels, before the host; for a part of one, write a regular expression: allow_origins_regexp %s`, text, expression)
+	}
 	return fmt.Errorf(`%q: a "*" stands for subdomains ("https://*.example.com"), for the whole host ("https://*") or for the port ("https://example.com:*"); anything finer is a regular expression: allow_origins_regexp`, text)
+}
+
+// isTenant reports whether the host is a name that somebody has below a private public suffix, such as me.github.io: these
+// have no subdomains of their own, as a rule.
+func isTenant(host string) bool {
+	host, _, _ = splitPort(host)
+	suffix, icann := publicsuffix.PublicSuffix(host)
+	site, err := publicsuffix.EffectiveTLDPlusOne(host)
+	return err == nil && site == host && !icann && strings.Contains(suffix, ".")
+}
+
+// wildcardExpression returns the expression for a pattern whose "*" is a part of a label, or one between others. It
+// returns "" if that would match sites that anybody can register, or if text is wrong in other ways, too.
+func wildcardExpression(text string) string {
+	const label = `[a-z0-9-]+`
+	rest, anyPort := strings.CutSuffix(text, ":*")
+	if _, ok := Parse(strings.ReplaceAll(rest, "*", "x")); !ok {
+		return ""
+	}
+	expression := strings.ReplaceAll(regexp.QuoteMeta(rest), `\*`, label)
+	if anyPort {
+		expression += `(?::[0-9]+)?`
+	}
+	x, err := ParseExpression(expression)
+	if err != nil || slices.ContainsFunc(x.excesses(true), func(e Excess) bool { return e.Kind == AnotherSite }) {
+		return ""
+	}
+	return expression
 }
 
 // canonicalText is a pattern as browsers would write it, and in what it differs from what was written.
@@ -225,9 +260,6 @@ func canonicalHost(scheme, host string) (canonical, reason string) {
 			}
 		}
 		return wildcard + host, reason
-	}
-	if dotless := strings.TrimSuffix(host, "."); dotless != host {
-		host, reason = dotless, "no dot behind the host"
 	}
 	if lower := strings.ToLower(host); lower != host {
 		host, reason = lower, "the host in lower case"

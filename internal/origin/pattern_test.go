@@ -45,6 +45,10 @@ func TestSet(t *testing.T) {
 		{"https://*:*", "https://example.com https://example.com:8443", "http://example.com"},
 		{"chrome-extension://*", "chrome-extension://abc", "moz-extension://abc chrome-extension://abc:1"},
 		{"capacitor://localhost", "capacitor://localhost", "ionic://localhost"},
+		{"app://.", "app://.", "app://.. app://a. app://-"},
+		{"https://example.com.", "https://example.com.", "https://example.com https://a.example.com."},
+		{"https://*.example.com.", "https://a.example.com. https://a.b.example.com.", "https://example.com. https://a.example.com"},
+		{"https://*.example.com", "https://a.example.com", "https://a.example.com."},
 	}
 	for _, test := range tests {
 		p, err := ParsePattern(test.pattern)
@@ -140,7 +144,9 @@ func TestParsePatternSuggestions(t *testing.T) {
 		"http://example.com:80":         "http://example.com",
 		"https://example.com:08443":     "https://example.com:8443",
 		"https://example.com:":          "https://example.com",
-		"https://example.com.":          "https://example.com",
+		"https://Example.com.":          "https://example.com.",
+		"NULL":                          "null",
+		"Null":                          "null",
 		"https://bücher.example":        "https://xn--bcher-kva.example",
 		"https://BÜCHER.example":        "https://xn--bcher-kva.example",
 		"https://*.Bücher.example:443":  "https://*.xn--bcher-kva.example",
@@ -187,6 +193,30 @@ func TestParsePatternSuggestions(t *testing.T) {
 	}
 }
 
+// The error for a "*" that is a part of a label gives the expression to write. It matches what was meant.
+func TestParsePatternExpressions(t *testing.T) {
+	for text, test := range map[string]struct{ want, matches string }{
+		"https://*-preview.vercel.app":       {`https://[a-z0-9-]+-preview\.vercel\.app`, "https://pr-1-preview.vercel.app"},
+		"https://*preview.vercel.app":        {`https://[a-z0-9-]+preview\.vercel\.app`, "https://pr-1-preview.vercel.app"},
+		"https://deploy-*--site.netlify.app": {`https://deploy-[a-z0-9-]+--site\.netlify\.app`, "https://deploy-1--site.netlify.app"},
+		"https://app-*.example.com":          {`https://app-[a-z0-9-]+\.example\.com`, "https://app-1.example.com"},
+		"https://app.*.example.com:8443":     {`https://app\.[a-z0-9-]+\.example\.com:8443`, "https://app.eu.example.com:8443"},
+		"http://*-dev.localhost:*":           {`http://[a-z0-9-]+-dev\.localhost(?::[0-9]+)?`, "http://me-dev.localhost:3000"},
+		"https://*.pr-*.preview.example.com": {`https://[a-z0-9-]+\.pr-[a-z0-9-]+\.preview\.example\.com`, "https://api.pr-7.preview.example.com"},
+		"https://*-*.example.com":            {`https://[a-z0-9-]+-[a-z0-9-]+\.example\.com`, "https://a-b.example.com"},
+	} {
+		_, err := ParsePattern(text)
+		if err == nil || !strings.HasSuffix(err.Error(), "allow_origins_regexp "+test.want) {
+			t.Errorf("%s: no %s in: %v", text, test.want, err)
+			continue
+		}
+		x, err := ParseExpression(test.want)
+		if o, ok := Parse(test.matches); err != nil || !ok || !x.Match(o) {
+			t.Errorf("%s: %s does not match %s", text, test.want, test.matches)
+		}
+	}
+}
+
 // What cannot be guessed is refused with examples of what can be written.
 func TestParsePatternRefusals(t *testing.T) {
 	for text, want := range map[string]string{
@@ -219,6 +249,13 @@ func TestParsePatternRefusals(t *testing.T) {
 func TestPublicSuffix(t *testing.T) {
 	for text, want := range map[string]string{
 		"https://*.com":                       "com",
+		"https://*.com.":                      "com",
+		"https://*.amazonaws.com":             "s3.amazonaws.com",
+		"https://*.us-east-1.amazonaws.com":   "us-east-1.amazonaws.com",
+		"https://*.windows.net":               "web.core.windows.net",
+		"https://*.s3.amazonaws.com":          "s3.amazonaws.com",
+		"https://*.bucket.s3.amazonaws.com":   "",
+		"https://*.localhost.":                "",
 		"https://*.co.uk":                     "co.uk",
 		"https://*.github.io":                 "github.io",
 		"https://*.github.io:*":               "github.io",

@@ -1,0 +1,682 @@
+package pasted
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetch"
+	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
+	"github.com/caddy-cors/caddy-cors/internal/origin"
+)
+
+const (
+	// longString is the longest string of a HAR that is read whole. Longer ones are bodies, or data: URLs; they are cut, so
+	// that an archive of any size is read in bounded memory.
+	longString = 64 << 10
+
+	// maxBodies is how much of the bodies of requests is kept, all in all.
+	maxBodies = 16 << 20
+)
+
+// A Recorded is what a HAR says of a call's exchanges with servers: preflights, redirects and the request itself.
+type Recorded struct {
+	exchanges []recordedExchange
+
+	// Failed says that the browser kept the response from the page, or had none.
+	Failed bool
+
+	// Error is the browser's word for a failure, such as "net::ERR_FAILED"; empty if it has none.
+	Error string
+
+	// BodyCut says that the body of the request is not in the HAR, or too long to be kept, so that the call cannot be made
+	// again.
+	BodyCut bool
+}
+
+// A recordedExchange is compact, because there may be a hundred thousand of them.
+type recordedExchange struct {
+	preflight bool
+	method    string
+	url       string
+	status    int
+	request   []fetch.Field
+	response  []fetch.Field
+}
+
+// Exchanges returns the exchanges that were answered, in their order.
+func (r *Recorded) Exchanges() []fetch.Recorded {
+	exchanges := make([]fetch.Recorded, len(r.exchanges))
+	for i, e := range r.exchanges {
+		exchanges[i] = fetch.Recorded{URL: e.url, Exchange: fetch.Exchange{
+			Preflight:      e.preflight,
+			Method:         e.method,
+			RequestHeader:  httpHeader(e.request),
+			Status:         e.status,
+			ResponseHeader: httpHeader(e.response),
+		}}
+	}
+	return exchanges
+}
+
+// Status returns the status of the last response; 0 if there is none.
+func (r *Recorded) Status() int {
+	if len(r.exchanges) == 0 || r.exchanges[len(r.exchanges)-1].preflight {
+		return 0
+	}
+	return r.exchanges[len(r.exchanges)-1].status
+}
+
+func httpHeader(fields []fetch.Field) http.Header {
+	h := make(http.Header, len(fields))
+	for _, f := range fields {
+		h.Add(f.Name, f.Value)
+	}
+	return h
+}
+
+// A harEntry is one entry of a HAR, as far as it matters here (HAR 1.2, and what the browsers add to it).
+type harEntry struct {
+	Pageref      loose `json:"pageref"`
+	ResourceType loose `json:"_resourceType"`
+	Request      struct {
+		Method   loose     `json:"method"`
+		URL      loose     `json:"url"`
+		Headers  harFields `json:"headers"`
+		Cookies  harFields `json:"cookies"`
+		BodySize number    `json:"bodySize"`
+		PostData *struct {
+			MimeType loose `json:"mimeType"`
+			Text     loose `json:"text"`
+		} `json:"postData"`
+	} `json:"request"`
+	Response struct {
+		Status      number    `json:"status"`
+		Headers     harFields `json:"headers"`
+		RedirectURL loose     `json:"redirectURL"`
+		Error       loose     `json:"_error"`
+	} `json:"response"`
+}
+
+// loose is a string; a value of another type is none, because HARs are written by many programs.
+type loose string
+
+func (l *loose) UnmarshalJSON(text []byte) error {
+	var s string
+	if len(text) > 0 && text[0] == '"' {
+		if err := json.Unmarshal(text, &s); err != nil {
+			return err
+		}
+	}
+	*l = loose(s)
+	return nil
+}
+
+// number is an integer, in the same way.
+type number int
+
+func (n *number) UnmarshalJSON(text []byte) error {
+	var f float64
+	if json.Unmarshal(text, &f) == nil {
+		*n = number(f)
+	}
+	return nil
+}
+
+type harFields []fetch.Field
+
+func (h *harFields) UnmarshalJSON(text []byte) error {
+	var fields []struct{ Name, Value loose }
+	if json.Unmarshal(text, &fields) != nil {
+		return nil // in the same way
+	}
+	*h = make(harFields, 0, len(fields))
+	for _, f := range fields {
+		*h = append(*h, fetch.Field{Name: string(f.Name), Value: string(f.Value)})
+	}
+	return nil
+}
+
+// A harReader makes calls of the entries of a HAR.
+type harReader struct {
+	pages    map[string]string // the URLs of the pages
+	entries  []*entry
+	bodies   int // the length of those that are kept
+	interned map[string]string
+
+	// origins has the one origin that all requests of a page tell; "" where they tell several. For a request that was not
+	// sent, browsers do not write down its header.
+	origins map[string]string
+}
+
+// An entry is what is kept of a harEntry.
+type entry struct {
+	recordedExchange
+	page         string // the reference to it
+	resourceType string
+	cookies      string
+	hasCookies   bool
+	body         []byte
+	bodyCut      bool
+	redirect     string // where the response redirects to
+	failure      string
+	used         bool // it is a part of a call
+}
+
+// readHAR reads a HAR to its end, entry by entry.
+func readHAR(in *bufio.Reader) (*Paste, error) {
+	r := &harReader{pages: make(map[string]string), interned: make(map[string]string), origins: make(map[string]string)}
+	decoder := json.NewDecoder(&shortStrings{in: in})
+	isHAR, err := r.read(decoder)
+	if err != nil {
+		if _, ok := errors.AsType[*json.SyntaxError](err); ok || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+			return nil, &UnrecognizedError{fmt.Sprintf("the text begins as JSON does, and is not a whole JSON text (%v)", err)}
+		}
+		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, &UnrecognizedError{fmt.Sprintf("the text is JSON, but not a HAR (%v)", err)}
+		}
+		return nil, err
+	}
+	if !isHAR {
+		return nil, &UnrecognizedError{`the text is JSON, but not a HAR, which has its entries in "log"`}
+	}
+	return &Paste{Source: HAR, Calls: r.calls()}, nil
+}
+
+// read reads the object {"log": {"pages": [...], "entries": [...]}}, whatever else is in it.
+func (r *harReader) read(decoder *json.Decoder) (isHAR bool, err error) {
+	err = members(decoder, func(name string) error {
+		if name != "log" {
+			return skip(decoder)
+		}
+		return members(decoder, func(name string) error {
+			switch name {
+			case "pages":
+				return elements(decoder, func() error {
+					var page struct{ ID, Title loose }
+					if err := decoder.Decode(&page); err != nil {
+						return err
+					}
+					if u := callableURL(string(page.Title)); u != "" {
+						r.pages[string(page.ID)] = u
+					}
+					return nil
+				})
+			case "entries":
+				isHAR = true
+				return elements(decoder, func() error {
+					var e harEntry
+					if err := decoder.Decode(&e); err != nil {
+						return err
+					}
+					r.add(&e)
+					return nil
+				})
+			}
+			return skip(decoder)
+		})
+	})
+	return isHAR, err
+}
+
+// members calls a function at the value of each member of an object. A value that is not an object is skipped.
+func members(decoder *json.Decoder, each func(name string) error) error {
+	return collection(decoder, '{', func() error {
+		name, err := decoder.Token()
+		if err != nil {
+			return err
+		}
+		return each(name.(string)) // which the decoder has seen to
+	})
+}
+
+// elements calls a function at each element of an array.
+func elements(decoder *json.Decoder, each func() error) error {
+	return collection(decoder, '[', each)
+}
+
+func collection(decoder *json.Decoder, begin json.Delim, each func() error) error {
+	token, err := decoder.Token()
+	if err != nil {
+		return err
+	}
+	if token != begin {
+		if delim, ok := token.(json.Delim); ok {
+			return skipRest(decoder, delim)
+		}
+		return nil
+	}
+	for decoder.More() {
+		if err := each(); err != nil {
+			return err
+		}
+	}
+	_, err = decoder.Token()
+	return err
+}
+
+// skip passes over one value, token by token.
+func skip(decoder *json.Decoder) error {
+	token, err := decoder.Token()
+	if err != nil {
+		return err
+	}
+	if delim, ok := token.(json.Delim); ok {
+		return skipRest(decoder, delim)
+	}
+	return nil
+}
+
+func skipRest(decoder *json.Decoder, begin json.Delim) error {
+	if begin != '{' && begin != '[' {
+		return nil
+	}
+	for depth := 1; depth > 0; {
+		token, err := decoder.Token()
+		if err != nil {
+			return err
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+	}
+	return nil
+}
+
+// intern returns a string that is equal, and one for all that are. Header fields repeat.
+func (r *harReader) intern(text string) string {
+	if known, ok := r.interned[text]; ok {
+		return known
+	}
+	if len(r.interned) < 1<<16 && len(text) <= 256 {
+		text = strings.Clone(text)
+		r.interned[text] = text
+	}
+	return text
+}
+
+func (r *harReader) internAll(fields harFields) []fetch.Field {
+	kept := make([]fetch.Field, 0, len(fields))
+	for _, f := range fields {
+		if !strings.HasPrefix(f.Name, ":") && fetchspec.IsToken(f.Name) {
+			kept = append(kept, fetch.Field{Name: r.intern(f.Name), Value: r.intern(f.Value)})
+		}
+	}
+	return slices.Clip(kept)
+}
+
+// add keeps what matters of an entry, if it can be a part of a call to another origin.
+func (r *harReader) add(h *harEntry) {
+	target := callableURL(string(h.Request.URL))
+	if target == "" || h.isNavigation() {
+		return
+	}
+	e := &entry{page: r.intern(string(h.Pageref)), resourceType: r.intern(string(h.ResourceType)), failure: r.intern(string(h.Response.Error))}
+	e.method = r.intern(string(h.Request.Method))
+	if !fetchspec.IsToken(e.method) {
+		return
+	}
+	e.url = target
+	e.status = int(h.Response.Status)
+	if e.status < 100 || e.status > 999 {
+		e.status = 0 // no response
+	}
+	requested := header(h.Request.Headers)
+	e.preflight = e.method == http.MethodOptions && requested.has("Access-Control-Request-Method")
+	if location := string(h.Response.RedirectURL); location != "" && e.status >= 300 && e.status < 400 {
+		e.redirect = resolvedURL(target, location)
+	} else if location := header(h.Response.Headers).get("Location"); location != "" && e.status >= 300 && e.status < 400 {
+		e.redirect = resolvedURL(target, location)
+	}
+	if told := requested.origin(); told != "" && told != origin.Null {
+		if known, ok := r.origins[e.page]; ok && known != told {
+			told = ""
+		}
+		r.origins[e.page] = r.intern(told)
+	}
+	if page := requested.origin(); page != "" && page == originOf(target) && e.redirect == "" && !e.preflight {
+		return // same-origin
+	}
+	e.request = r.internAll(h.Request.Headers)
+	e.response = r.internAll(h.Response.Headers)
+	if len(h.Request.Cookies) > 0 && !requested.has("Cookie") {
+		var pairs []string
+		for _, c := range h.Request.Cookies {
+			pairs = append(pairs, c.Name+"="+c.Value)
+		}
+		e.cookies = strings.Join(pairs, "; ")
+	}
+	if post := h.Request.PostData; post != nil {
+		text := string(post.Text)
+		switch {
+		case len(text) >= longString || r.bodies+len(text) > maxBodies || text == "" && h.Request.BodySize != 0:
+			e.bodyCut = true
+			e.body = []byte{}
+		default:
+			r.bodies += len(text)
+			e.body = []byte(text)
+		}
+	} else if h.Request.BodySize > 0 {
+		e.bodyCut, e.body = true, []byte{}
+	}
+	r.entries = append(r.entries, e)
+}
+
+// isNavigation reports whether the browser has loaded a document, which CORS is not about; or something that has to be of
+// the page's own origin.
+func (h *harEntry) isNavigation() bool {
+	requested := header(h.Request.Headers)
+	switch strings.ToLower(requested.get("Sec-Fetch-Dest")) {
+	case "document", "iframe", "frame", "embed", "object", "worker", "sharedworker", "serviceworker", "report":
+		return true
+	}
+	switch strings.ToLower(string(h.ResourceType)) {
+	case "document", "csp-violation-report", "cspviolationreport":
+		return true
+	}
+	return strings.EqualFold(requested.get("Sec-Fetch-Mode"), "navigate") ||
+		!requested.has("Sec-Fetch-Mode") && !requested.has("Origin") && strings.HasPrefix(requested.get("Accept"), "text/html")
+}
+
+func resolvedURL(base, reference string) string {
+	b, err := url.Parse(base)
+	if err != nil {
+		return ""
+	}
+	u, err := b.Parse(reference)
+	if err != nil {
+		return ""
+	}
+	return callableURL(u.String())
+}
+
+// origin returns the origin of the page that made a request, and the page's URL, if it is known.
+func (r *harReader) origin(e *entry) (pageOrigin, page string) {
+	page = r.pages[e.page]
+	pageOrigin = header(e.request).origin()
+	if referer := callableURL(header(e.request).get("Referer")); originOf(referer) == pageOrigin && originOf(page) != pageOrigin {
+		page = referer
+	}
+	if pageOrigin == "" {
+		pageOrigin = originOf(page)
+	}
+	if pageOrigin == "" {
+		pageOrigin = r.origins[e.page]
+	}
+	if originOf(page) != pageOrigin {
+		page = ""
+	}
+	return pageOrigin, page
+}
+
+// calls puts together what belongs to one call: the preflight, the request, and those that redirects have led to.
+func (r *harReader) calls() []Call {
+	requests := make(map[string][]int) // by URL, in their order
+	preflights := make(map[string][]int)
+	for i, e := range r.entries {
+		if e.preflight {
+			preflights[e.url] = append(preflights[e.url], i)
+		} else {
+			requests[e.url] = append(requests[e.url], i)
+		}
+	}
+	var calls []Call
+	for i, first := range r.entries {
+		if first.preflight || first.used {
+			continue
+		}
+		pageOrigin, page := r.origin(first)
+		hops := []int{i}
+		first.used = true
+		for last := first; last.redirect != "" && len(hops) <= 20; {
+			next := r.next(requests[last.redirect], hops[len(hops)-1], last)
+			if next < 0 {
+				break
+			}
+			last = r.entries[next]
+			last.used = true
+			hops = append(hops, next)
+		}
+		if !slices.ContainsFunc(hops, func(hop int) bool { return originOf(r.entries[hop].url) != pageOrigin }) {
+			continue // same-origin, redirects included
+		}
+		if pageOrigin == "" && !header(first.request).has("Origin") && first.resourceType == "" {
+			continue // of no page: a request of the browser itself, or of another program
+		}
+		c := Call{Source: HAR, Count: 1, PageURL: page, Recorded: new(Recorded)}
+		c.request(first.method, first.url, false, first.request)
+		c.Missing = nil
+		c.PageURL = page
+		if c.Origin = pageOrigin; c.Origin == "" {
+			c.lack(NeedOrigin, "", flagOrigin)
+		}
+		r.describe(&c, first)
+		for _, hop := range hops {
+			e := r.entries[hop]
+			if p := r.nearest(preflights[e.url], hop, e.method); p >= 0 {
+				r.entries[p].used = true
+				c.Recorded.take(r.entries[p])
+				if hop == i {
+					c.preflighted(r.entries[p])
+				}
+			}
+			c.Recorded.take(e)
+		}
+		calls = append(calls, c)
+	}
+	return append(calls, r.lonePreflights()...)
+}
+
+// preflighted takes from a call's preflight what the entry of the call does not tell: the browser has not sent all of it.
+func (c *Call) preflighted(preflight *entry) {
+	for name := range strings.SplitSeq(header(preflight.request).get("Access-Control-Request-Headers"), ",") {
+		if name = strings.TrimSpace(name); fetchspec.IsToken(name) && !header(c.Header).has(name) {
+			c.Header = append(c.Header, namedHeader(name))
+		}
+	}
+	if c.needsPreflight() {
+		return
+	}
+	switch c.Kind {
+	case fetch.KindXHR:
+		c.Kind = fetch.KindXHRUpload
+	case fetch.KindFetch, "":
+		if c.Method == http.MethodPost {
+			c.Kind = fetch.KindStream
+		}
+	}
+}
+
+// lonePreflights makes calls of the preflights whose requests are not there: browsers leave them out that were never sent.
+func (r *harReader) lonePreflights() (calls []Call) {
+	for _, e := range r.entries {
+		if !e.preflight || e.used || originOf(e.url) == header(e.request).origin() {
+			continue
+		}
+		e.used = true
+		c := Call{Source: HAR, Count: 1, Recorded: new(Recorded)}
+		c.request(e.method, e.url, false, e.request)
+		c.Origin, c.PageURL = r.origin(e)
+		c.Recorded.take(e)
+		c.Recorded.Failed = true
+		calls = append(calls, c)
+	}
+	return calls
+}
+
+// describe takes what a HAR says of a request besides its method, URL and header.
+func (r *harReader) describe(c *Call, e *entry) {
+	if e.cookies != "" {
+		c.Cookie, c.Credentials = e.cookies, true
+	}
+	if kind, ok := resourceTypes[strings.ToLower(e.resourceType)]; ok && c.Kind == "" {
+		c.Kind = kind
+	}
+	if !header(e.request).has("Sec-Fetch-Mode") && !header(e.request).has("Origin") {
+		switch c.Kind {
+		case fetch.KindImage, fetch.KindScript, fetch.KindStyle, fetch.KindMedia:
+			c.NoCORS = true // with CORS, there is an Origin
+		}
+	}
+	c.Body = e.body
+	c.Recorded.BodyCut = e.bodyCut
+	c.settle()
+}
+
+// settle takes off what calls of its kind do not have.
+func (c *Call) settle() {
+	switch c.Kind {
+	case "", fetch.KindFetch, fetch.KindXHR, fetch.KindXHRUpload, fetch.KindStream:
+		if c.Method == "" || c.Method == http.MethodHead {
+			c.Body = nil
+		}
+		if c.Kind == fetch.KindXHR || c.Kind == fetch.KindXHRUpload {
+			c.NoCORS = false
+		}
+		return
+	case fetch.KindBeacon:
+		c.Header = slices.DeleteFunc(c.Header, func(f fetch.Field) bool { return !strings.EqualFold(f.Name, "Content-Type") })
+		c.Method, c.NoCORS = "", false
+		return
+	case fetch.KindFont, fetch.KindEventSource, fetch.KindManifest, fetch.KindModule, fetch.KindWebSocket:
+		c.NoCORS = false
+	}
+	if c.Kind == fetch.KindFont {
+		c.Credentials, c.Cookie = false, ""
+	}
+	c.Method, c.Header, c.Body = "", nil, nil
+}
+
+// resourceTypes are Chromium's values of _resourceType.
+var resourceTypes = map[string]fetch.Kind{
+	"fetch":       fetch.KindFetch,
+	"xhr":         fetch.KindXHR,
+	"font":        fetch.KindFont,
+	"image":       fetch.KindImage,
+	"stylesheet":  fetch.KindStyle,
+	"script":      fetch.KindScript,
+	"media":       fetch.KindMedia,
+	"texttrack":   fetch.KindMedia,
+	"manifest":    fetch.KindManifest,
+	"eventsource": fetch.KindEventSource,
+	"websocket":   fetch.KindWebSocket,
+	"ping":        fetch.KindBeacon,
+}
+
+// next finds the entry that a redirect has led to: the first after it, of a method that it can have.
+func (r *harReader) next(candidates []int, after int, redirected *entry) int {
+	for _, i := range candidates {
+		e := r.entries[i]
+		if i > after && !e.used && e.page == redirected.page && (e.method == redirected.method || e.method == http.MethodGet) {
+			return i
+		}
+	}
+	return -1
+}
+
+// nearest finds the preflight of a request: the one that asks for its method and is nearest to it. Browsers write them
+// before and after it.
+func (r *harReader) nearest(candidates []int, to int, method string) int {
+	best := -1
+	for _, i := range candidates {
+		e := r.entries[i]
+		if e.used || header(e.request).get("Access-Control-Request-Method") != method {
+			continue
+		}
+		if best < 0 || abs(i-to) < abs(best-to) {
+			best = i
+		}
+	}
+	return best
+}
+
+func abs(n int) int {
+	if n < 0 {
+		return -n
+	}
+	return n
+}
+
+// take adds an exchange, if it was answered.
+func (r *Recorded) take(e *entry) {
+	if e.failure != "" {
+		r.Failed, r.Error = true, e.failure
+	}
+	if e.status == 0 {
+		r.Failed = true
+		return
+	}
+	r.exchanges = append(r.exchanges, e.recordedExchange)
+}
+
+// shortStrings reads a JSON text with its long strings cut, so that no token of it is long.
+type shortStrings struct {
+	in       io.Reader
+	inString bool
+	length   int  // of the string so far
+	drops    bool // the rest of it
+	escaped  int  // how many bytes of an escape sequence are still to come
+}
+
+func (s *shortStrings) Read(p []byte) (int, error) {
+	for {
+		n, err := s.in.Read(p)
+		kept := s.cut(p[:n])
+		if kept > 0 || err != nil || len(p) == 0 {
+			return kept, err
+		}
+	}
+}
+
+// cut moves what is kept to the beginning, and returns its length.
+func (s *shortStrings) cut(p []byte) (kept int) {
+	for i := 0; i < len(p); {
+		if !s.inString {
+			end := bytes.IndexByte(p[i:], '"')
+			if end < 0 {
+				return kept + copy(p[kept:], p[i:])
+			}
+			kept += copy(p[kept:], p[i:i+end+1])
+			i += end + 1
+			s.inString, s.length, s.drops, s.escaped = true, 0, false, 0
+			continue
+		}
+		c := p[i]
+		s.drops = s.drops || s.escaped == 0 && s.length >= longString
+		switch {
+		case s.escaped > 0:
+			if s.escaped == 1 && c == 'u' { // \u and four digits
+				s.escaped = 5
+			}
+			s.escaped--
+		case c == '\\':
+			s.escaped = 1
+		case c == '"':
+			s.inString, s.drops = false, false
+		case s.drops:
+			end := bytes.IndexAny(p[i:], `"\`)
+			if end < 0 {
+				return kept
+			}
+			i += end
+			continue
+		}
+		if !s.drops {
+			p[kept] = c
+			kept++
+			s.length++
+		}
+		i++
+	}
+	return kept
+}

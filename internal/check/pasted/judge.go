@@ -1,0 +1,37 @@
+package pasted
+
+import (
+	"context"
+	"errors"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetch"
+)
+
+// Judge does what a browser does for a call of a HAR, with the answers that were recorded: no request is made. Where they
+// do not suffice, the verdict is [fetch.Unknown]. An error is about a call that cannot be made at all.
+//
+// An archive does not say whether a call had credentials, if its cookies were left out of it. If the browser kept a response
+// from the page that it gets without credentials, and not with them, the call had them: Credentials is true from then on.
+func (c *Call) Judge(ctx context.Context) (*fetch.Result, error) {
+	exchanges := c.Recorded.Exchanges()
+	result, err := judge(ctx, c.Request, exchanges)
+	if err != nil || result.Verdict != fetch.Allowed || !c.Recorded.Failed || c.Credentials {
+		return result, err
+	}
+	request := c.Request
+	request.Credentials = true
+	if with, err := judge(ctx, request, exchanges); err == nil && with.Verdict == fetch.Blocked {
+		c.Credentials = true
+		return with, nil
+	}
+	return result, nil
+}
+
+func judge(ctx context.Context, request fetch.Request, exchanges []fetch.Recorded) (*fetch.Result, error) {
+	client := fetch.Client{Transport: fetch.NewRecording(exchanges)}
+	result, err := client.Fetch(ctx, request)
+	if err != nil && (result == nil || !errors.Is(err, fetch.ErrNotRecorded)) {
+		return nil, err
+	}
+	return result, nil
+}

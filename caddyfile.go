@@ -64,7 +64,8 @@ func parseDirective(helper httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, e
 //	    preflight_status      <2xx code>
 //	    forward_preflight
 //	    upstream              override | preserve
-//	    enforce
+//	    enforce               [unsafe]
+//	    enforce_except        <path>...
 //	    report_only
 //	    debug
 //	    insecure              <risk>...
@@ -167,7 +168,8 @@ func (p *parser) handlerOptions(h *Handler) map[string]func(option string) {
 		"preflight_status":  func(option string) { p.status(option, &h.PreflightStatus) },
 		"forward_preflight": p.flagInto(&h.ForwardPreflight),
 		"upstream":          func(option string) { p.single(option, &h.Upstream, upstreamOverride+" or "+upstreamPreserve) },
-		"enforce":           p.flagInto(&h.Enforce),
+		"enforce":           func(option string) { p.enforce(option, &h.Enforce) },
+		"enforce_except":    p.listInto((*[]string)(&h.EnforceExcept)),
 		"report_only":       p.flagInto(&h.ReportOnly),
 		"debug":             p.flagInto(&h.Debug),
 	}
@@ -278,6 +280,19 @@ func (p *parser) single(option string, value *string, accepts string) bool {
 	}
 	*value = args[0]
 	return true
+}
+
+// enforce reads which requests are refused: all that are denied, unless it says otherwise.
+func (p *parser) enforce(option string, value *policy.Enforcement) {
+	p.once(option)
+	*value = policy.EnforceAll
+	switch args := strings.Join(p.RemainingArgs(), " "); args {
+	case "":
+	case string(policy.EnforceUnsafe):
+		*value = policy.EnforceUnsafe
+	default:
+		p.failf(p.name, "%s: %q is not a kind of enforcement; write enforce alone, which refuses all requests that are denied, or enforce unsafe", option, args)
+	}
 }
 
 func (p *parser) maxAge(option string, age **caddy.Duration) {

@@ -206,8 +206,14 @@ func (s subject) judge(r *http.Request) judgment {
 			}
 		}
 		site, known := r.Header["Sec-Fetch-Site"]
-		if !isPreflight(r) && (known && site[0] == "same-origin" || !known && o.SameHost(r.Host)) {
+		scheme, host, _ := strings.Cut(text, "://")
+		bySpelling := (scheme == "http" || scheme == "https") && host != "" && strings.EqualFold(host, r.Host)
+		if !isPreflight(r) && (known && site[0] == "same-origin" || !known && (o.SameHost(r.Host) || bySpelling)) {
 			return judgment{outcome: "same-origin", policy: last.policy}
+		}
+		mode := r.Header.Get("Sec-Fetch-Mode")
+		if (r.Method == "GET" || r.Method == "HEAD") && (mode == "no-cors" || mode == "navigate") && !strings.Contains(asciiLower(r.Header.Get("Upgrade")), "websocket") {
+			return judgment{outcome: "no-cors", policy: last.policy}
 		}
 	}
 	j := judgment{outcome: "denied", reason: "origin-not-allowed", detail: text, policy: last.policy}
@@ -358,6 +364,9 @@ func (s subject) vary(r *http.Request) []string {
 	var names []string
 	if !s.public() {
 		names = append(names, "Origin")
+	}
+	if s.enforce && !s.public() && !isPreflight(r) {
+		names = append(names, "Sec-Fetch-Site", "Sec-Fetch-Mode")
 	}
 	if isPreflight(r) {
 		names = append(names, "Access-Control-Request-Method", "Access-Control-Request-Headers")
@@ -521,6 +530,12 @@ func sortFields(header http.Header) (cors, other http.Header) {
 // checkVary checks that the response's own members of Vary are all there, and those that cors adds, but not twice.
 func checkVary(t *testing.T, got, own, added []string) {
 	want := membersOf(own...)
+	if slices.Contains(want, "*") {
+		want = []string{"*"}
+	}
+	if len(got) > 1 && len(added) > 0 {
+		t.Fatalf("Vary has the lines %q", got)
+	}
 	for _, name := range added {
 		if !slices.ContainsFunc(want, func(member string) bool { return member == "*" || asciiLower(member) == asciiLower(name) }) {
 			want = append(want, name)

@@ -33,17 +33,30 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	err := next.ServeHTTP(rw, r)
 	// If nobody has written the response, the server is about to: an error's, or an empty one.
 	rw.annotateOnce()
+	if !h.ReportOnly {
+		policy.RemoveTrailers(w.Header())
+	}
 	return err
 }
 
 // classify takes from the request what bears on the decision.
 func (h *Handler) classify(r *http.Request) policy.Request {
 	req := policy.NewRequest(r.Method, r.Host, r.Header)
-	req.Context = r.Context()
+	req.Path, req.Context = r.URL.Path, r.Context()
+	req.Exempt = h.exempts(r)
 	if h.policies.PerRequest() {
 		req.Placeholders = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	}
 	return req
+}
+
+// exempts reports whether enforce leaves the request's path alone.
+func (h *Handler) exempts(r *http.Request) bool {
+	if len(h.EnforceExcept) == 0 {
+		return false
+	}
+	match, err := h.EnforceExcept.MatchWithError(r)
+	return match && err == nil
 }
 
 // answer answers what does not reach the next handlers: preflights that are not forwarded, and what enforce refuses.
@@ -55,7 +68,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *policy.Req
 	}
 	preflight := req.IsPreflight()
 	switch {
-	case preflight && d.AllowOrigin == "" && (h.Enforce || !h.ForwardPreflight):
+	case preflight && d.AllowOrigin == "" && (!h.ForwardPreflight || h.Enforce != policy.EnforceNothing && !req.Exempt):
 		answer := h.answers.To(req, d)
 		h.answers.Apply(&answer, w.Header(), make([]string, 0, 1))
 		w.WriteHeader(http.StatusForbidden)
@@ -69,7 +82,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *policy.Req
 		h.answers.Apply(&answer, w.Header(), values)
 		w.WriteHeader(h.PreflightStatus)
 		return true, nil
-	case !preflight && d.Outcome == policy.Denied && h.Enforce:
+	case d.Refused:
 		answer := h.answers.To(req, d)
 		h.answers.Apply(&answer, w.Header(), make([]string, 0, 1))
 		return true, caddyhttp.Error(http.StatusForbidden, &DeniedError{Reason: string(d.Reason), Detail: d.Detail})

@@ -35,6 +35,7 @@ type fields = livecaddy.Fields
 var (
 	allowApp      = []string{"Access-Control-Allow-Origin: " + app}
 	varyOrigin    = []string{"Origin"}
+	varyEnforced  = []string{"Origin", "Sec-Fetch-Mode", "Sec-Fetch-Site"}
 	varyPreflight = []string{"Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"}
 )
 
@@ -161,10 +162,10 @@ func TestActual(t *testing.T) {
 		{"the lists of the first line and of the block", app, "allow_origins https://a.test, https://b.test\nallow_origins " + other, fields{"Origin": other}, 200, []string{"Access-Control-Allow-Origin: " + other}, varyOrigin},
 		{"bytes outside ASCII", app, "", fields{"Origin": "https://\x80\xff.example.com"}, 200, nil, varyOrigin},
 
-		{"enforce: allowed", app, "enforce", fields{"Origin": app}, 200, allowApp, varyOrigin},
-		{"enforce: denied", app, "enforce", fields{"Origin": other}, 403, nil, varyOrigin},
-		{"enforce: no origin", app, "enforce", nil, 200, nil, varyOrigin},
-		{"enforce: same origin, by the browser", app, "enforce", fields{"Origin": "https://api.example.com", "Sec-Fetch-Site": "same-origin"}, 200, nil, varyOrigin},
+		{"enforce: allowed", app, "enforce", fields{"Origin": app}, 200, allowApp, varyEnforced},
+		{"enforce: denied", app, "enforce", fields{"Origin": other}, 403, nil, varyEnforced},
+		{"enforce: no origin", app, "enforce", nil, 200, nil, varyEnforced},
+		{"enforce: same origin, by the browser", app, "enforce", fields{"Origin": "https://api.example.com", "Sec-Fetch-Site": "same-origin"}, 200, nil, varyEnforced},
 		{"enforce: everyone", "*", "enforce", fields{"Origin": "null"}, 200, []string{"Access-Control-Allow-Origin: *"}, nil},
 	}
 	for _, test := range tests {
@@ -186,8 +187,8 @@ func TestActual(t *testing.T) {
 // Without Sec-Fetch-Site the request's own host tells what is same-origin.
 func TestSameOriginByHost(t *testing.T) {
 	url := livecaddy.Site(t, "cors "+app+" {\nenforce\n}\nrespond hello")
-	livecaddy.Send(t, "POST", url, fields{"Origin": url}).Want(t, 200, nil, varyOrigin)
-	livecaddy.Send(t, "POST", url, fields{"Origin": url, "Sec-Fetch-Site": "cross-site"}).Want(t, 403, nil, varyOrigin)
+	livecaddy.Send(t, "POST", url, fields{"Origin": url}).Want(t, 200, nil, varyEnforced)
+	livecaddy.Send(t, "POST", url, fields{"Origin": url, "Sec-Fetch-Site": "cross-site"}).Want(t, 403, nil, varyEnforced)
 }
 
 // Origins that are known when the configuration is loaded, and those known per request only.
@@ -417,7 +418,7 @@ func TestHandleErrors(t *testing.T) {
 				respond "sorry: {err.status_code}" 403
 			}`)
 		res := livecaddy.Send(t, "GET", url, fields{"Origin": other})
-		res.Want(t, 403, nil, varyOrigin)
+		res.Want(t, 403, nil, varyEnforced)
 		if res.Text != "sorry: 403" {
 			t.Errorf("body %q", res.Text)
 		}
@@ -801,7 +802,7 @@ func TestWebSocket(t *testing.T) {
 				t.Fatalf("status %d, want %d", res.StatusCode, test.status)
 			}
 			if test.status != 101 {
-				(livecaddy.Response{Response: res}).Want(t, 403, nil, varyOrigin)
+				(livecaddy.Response{Response: res}).Want(t, 403, nil, varyEnforced)
 				return
 			}
 			(livecaddy.Response{Response: res}).Want(t, 101, nil, nil)

@@ -51,10 +51,15 @@ type Handler struct {
 	// where there is an `Access-Control-Allow-Origin` among them. Default: `override`.
 	Upstream string `json:"upstream,omitempty"`
 
-	// Whether requests of origins that are not allowed are refused, with the status 403, before the next handlers run.
-	// Otherwise they run, and it is the browser that keeps the response from the script. Requests without an `Origin`,
-	// and those of the server's own origin, are never refused.
-	Enforce bool `json:"enforce,omitempty"`
+	// Which requests are refused, with the status 403, before the next handlers run. Without it, none are: it is the browser
+	// that keeps the response from the script. `all` refuses requests of origins that are not allowed; but not those without
+	// an `Origin`, those of the server's own origin, and `GET` and `HEAD` whose response no script can read, such as images.
+	// `unsafe` refuses forgery alone: requests by methods other than `GET`, `HEAD`, `OPTIONS` and `TRACE`, and WebSocket
+	// handshakes, that come from another site, unless its origin is allowed.
+	Enforce policy.Enforcement `json:"enforce,omitempty"`
+
+	// Paths that are never refused, as patterns of the `path` matcher: where sign-ins come back from another site by POST.
+	EnforceExcept caddyhttp.MatchPath `json:"enforce_except,omitempty"`
 
 	// Whether to decide only: nothing is answered and no header is changed.
 	ReportOnly bool `json:"report_only,omitempty"`
@@ -180,7 +185,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return errors.Join(problems...)
 	}
 
-	h.policies = policy.NewPolicies(compiled...)
+	h.policies = policy.NewPolicies(compiled...).Enforcing(h.Enforce)
 	h.answers = policy.NewAnswers(h.policies, policy.AnswerOptions{
 		Preserve: h.Upstream == upstreamPreserve,
 		Debug:    h.Debug,
@@ -188,6 +193,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		VaryOn:   h.fieldsOfPlaceholders(),
 	})
 	h.witness = policy.WitnessIn(ctx)
+	if err := h.EnforceExcept.Provision(ctx); err != nil {
+		return err
+	}
 	if err := h.provisionTallies(ctx, compiled); err != nil {
 		return err
 	}
@@ -263,8 +271,21 @@ func (h *Handler) check() []policy.Problem {
 	default:
 		problem("upstream", 0, "%q is neither %q nor %q", h.Upstream, upstreamOverride, upstreamPreserve)
 	}
-	if h.ReportOnly && h.Enforce {
+	switch h.Enforce {
+	case policy.EnforceNothing, policy.EnforceAll, policy.EnforceUnsafe:
+	default:
+		problem("enforce", 0, "%.80q is neither %q nor %q", h.Enforce, policy.EnforceAll, policy.EnforceUnsafe)
+	}
+	if h.ReportOnly && h.Enforce != policy.EnforceNothing {
 		problem("report_only", 0, "report_only changes nothing and enforce refuses requests: remove one of them")
+	}
+	if len(h.EnforceExcept) > 0 && h.Enforce == policy.EnforceNothing {
+		problem("enforce_except", 0, "without enforce, no request is refused: add enforce, or remove enforce_except")
+	}
+	for i, pattern := range h.EnforceExcept {
+		if !strings.ContainsAny(pattern[:min(len(pattern), 1)], "/*{") {
+			problem("enforce_except", i, "the path %.80q does not start with a slash; did you mean %.80q?", pattern, "/"+pattern)
+		}
 	}
 	if len(h.Policies) > 0 && !h.hasOrigins() {
 		for _, option := range h.optionsSet() {

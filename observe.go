@@ -34,7 +34,7 @@ func (h *Handler) mode() string {
 	switch {
 	case h.ReportOnly:
 		return modeReportOnly
-	case h.Enforce:
+	case h.Enforce != policy.EnforceNothing:
 		return modeEnforce
 	}
 	return modeDecide
@@ -80,6 +80,8 @@ func outcomeValue(o policy.Outcome) any {
 		return string(policy.NoOrigin)
 	case policy.SameOrigin:
 		return string(policy.SameOrigin)
+	case policy.NoCORS:
+		return string(policy.NoCORS)
 	}
 	return string(policy.Denied)
 }
@@ -144,8 +146,8 @@ type counters struct {
 
 // kindCounters are the series of one kind of requests.
 type kindCounters struct {
-	allowed, sameOrigin, noOrigin prometheus.Counter
-	denied                        map[policy.Reason]prometheus.Counter
+	allowed, sameOrigin, noOrigin, noCORS prometheus.Counter
+	denied                                map[policy.Reason]prometheus.Counter
 }
 
 func newCounters(server, policyName, mode string) *counters {
@@ -168,6 +170,7 @@ func newCounters(server, policyName, mode string) *counters {
 			allowed:    series(policy.KindActual, policy.Allowed, ""),
 			sameOrigin: series(policy.KindActual, policy.SameOrigin, ""),
 			noOrigin:   series(policy.KindActual, policy.NoOrigin, ""),
+			noCORS:     series(policy.KindActual, policy.NoCORS, ""),
 			denied:     denied(policy.KindActual, policy.OriginReasons...),
 		},
 	}
@@ -185,6 +188,8 @@ func (c *counters) of(r *policy.Request, d *policy.Decision) prometheus.Counter 
 		return k.sameOrigin
 	case policy.NoOrigin:
 		return k.noOrigin
+	case policy.NoCORS:
+		return k.noCORS
 	}
 	return k.denied[d.Reason]
 }

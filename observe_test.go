@@ -3,8 +3,10 @@ package caddycors_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +15,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	caddycors "github.com/caddy-cors/caddy-cors"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
@@ -283,8 +289,8 @@ func TestMetrics(t *testing.T) {
 			named++
 		}
 	}
-	if named != 13 {
-		t.Errorf("%d series of a policy, want 13", named)
+	if named != 14 {
+		t.Errorf("%d series of a policy, want 14", named)
 	}
 
 	o.Reload(directives, "metrics")
@@ -376,5 +382,85 @@ func TestPlaceholders(t *testing.T) {
 				t.Errorf("in the access log: %q, want %q", logged, test.want)
 			}
 		})
+	}
+}
+
+// Denials of different directives are different, though they are written alike; and those of one stay together over a
+// reload that does not change it.
+func TestDenialsOfDirectives(t *testing.T) {
+	const directives = `
+		cors /a/* https://known.example
+		cors /b/* https://known.example
+		cors /c/* https://known.example {
+			report_only
+		}
+		respond hello`
+	o := livecaddy.Observe(t, directives)
+	call := func(paths ...string) {
+		for _, path := range paths {
+			livecaddy.Send(t, "GET", o.URL+path, fields{"Origin": app})
+		}
+	}
+	want := func(when string, want map[string]float64) {
+		t.Helper()
+		list, _ := o.Denials()
+		got := make(map[string]float64)
+		ids := make(map[any]bool)
+		for _, d := range list {
+			got[fmt.Sprint(d["path"], " ", d["report_only"])] = d["count"].(float64)
+			ids[d["id"]] = true
+		}
+		if !maps.Equal(got, want) || len(ids) != len(want) {
+			t.Errorf("%s: %v, want %v; with %d ids", when, got, want, len(ids))
+		}
+	}
+	call("/a/1", "/b/1", "/b/1", "/b/1", "/c/1", "/c/1")
+	want("at first", map[string]float64{"/a/1 false": 1, "/b/1 false": 3, "/c/1 true": 2})
+	o.ReloadInPlace("header X-Version 2\n" + directives)
+	call("/a/1", "/b/1")
+	want("after a reload that leaves them alone", map[string]float64{"/a/1 false": 2, "/b/1 false": 4, "/c/1 true": 2})
+	if lines := o.Logged(); len(lines) != 3 {
+		t.Errorf("%d lines, want one for each denial: %v", len(lines), lines)
+	}
+}
+
+// A request that a directive only watches, and another decides about, is counted once by each.
+func TestReportOnlyAndAnother(t *testing.T) {
+	o := livecaddy.Observe(t, `
+		route {
+			cors https://known.example {
+				report_only
+			}
+			cors https://known.example {
+				enforce
+			}
+			respond hello
+		}`, "metrics")
+	before := o.Series()
+	livecaddy.Send(t, "GET", o.URL, fields{"Origin": app}).Want(t, 403, nil, varyEnforced)
+	const series = `requests_total{kind="actual",mode=%q,outcome="denied",policy="default",reason="origin-not-allowed",server="srv0"}`
+	want := map[string]float64{fmt.Sprintf(series, "report_only"): 1, fmt.Sprintf(series, "enforce"): 1}
+	if got := increases(before, o.Series()); !maps.Equal(got, want) {
+		t.Errorf("the series rose by\n\t%v, want\n\t%v", got, want)
+	}
+	if list, _ := o.Denials(); len(list) != 2 || list[0]["count"] != 1.0 || list[1]["count"] != 1.0 || list[0]["report_only"] == list[1]["report_only"] {
+		t.Errorf("listed: %v", list)
+	}
+}
+
+// The error of a request that is refused can be asked for its reason.
+func TestDeniedError(t *testing.T) {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	module, err := ctx.LoadModuleByID("http.handlers.cors", json.RawMessage(`{"allow_origins": ["`+app+`"], "enforce": "all"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Origin", other)
+	err = module.(caddyhttp.MiddlewareHandler).ServeHTTP(httptest.NewRecorder(), r, nil)
+	denied, ok := errors.AsType[*caddycors.DeniedError](err)
+	if !ok || denied.Reason != "origin-not-allowed" || denied.Detail != other {
+		t.Errorf("the error is %v", err)
 	}
 }

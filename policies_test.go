@@ -85,8 +85,8 @@ func TestPolicies(t *testing.T) {
 func TestPoliciesAlone(t *testing.T) {
 	t.Run("blocks alone", func(t *testing.T) {
 		url := livecaddy.Site(t, "cors {\npolicy "+app+"\nenforce\n}\nrespond hello")
-		livecaddy.Send(t, "GET", url, fields{"Origin": app}).Want(t, 200, allowApp, varyOrigin)
-		livecaddy.Send(t, "GET", url, fields{"Origin": other}).Want(t, 403, nil, varyOrigin)
+		livecaddy.Send(t, "GET", url, fields{"Origin": app}).Want(t, 200, allowApp, varyEnforced)
+		livecaddy.Send(t, "GET", url, fields{"Origin": other}).Want(t, 403, nil, varyEnforced)
 	})
 	t.Run("one block for everyone is public", func(t *testing.T) {
 		url := livecaddy.Site(t, "cors {\npolicy *\n}\nrespond hello")

@@ -26,6 +26,7 @@ type responseWriter struct {
 	handler   *Handler
 	rest      *rest
 	annotated bool
+	bySite    bool      // whether the answer depends on the request's site
 	values    [2]string // of Access-Control-Allow-Origin, if it is to be set, and Vary
 }
 
@@ -53,7 +54,7 @@ func (h *Handler) newResponseWriter(w http.ResponseWriter, req *policy.Request, 
 	} else {
 		rw = new(responseWriter)
 	}
-	rw.ResponseWriter, rw.handler, rw.values[0] = w, h, d.AllowOrigin
+	rw.ResponseWriter, rw.handler, rw.values[0], rw.bySite = w, h, d.AllowOrigin, h.answers.DependOnSite(req)
 	return rw
 }
 
@@ -82,11 +83,11 @@ func (w *responseWriter) annotateOnce() {
 	answers, header, rest := w.handler.answers, w.Header(), w.rest
 	switch {
 	case rest == nil:
-		answers.ApplyOrigin(header, w.values[:])
+		answers.ApplyOrigin(header, w.values[:], w.bySite)
 	case rest.answer != nil:
 		answers.Apply(rest.answer, header, rest.values[:0])
 	default:
-		answer := policy.ToActual(rest.policy, w.values[0])
+		answer := answers.ToActual(rest.policy, w.values[0], w.bySite)
 		answers.Apply(&answer, header, rest.values[:0])
 	}
 }

@@ -211,3 +211,61 @@ func TestExtendedConnect(t *testing.T) {
 		})
 	}
 }
+
+// CORS headers that a backend sends after the body, announced or not, do not leave; other trailers do.
+func TestTrailers(t *testing.T) {
+	backend := livecaddy.Upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/announced" {
+			w.Header().Set("Trailer", "X-Checksum, access-control-allow-origin, Timing-Allow-Origin")
+		}
+		io.WriteString(w, "hello")
+		w.(http.Flusher).Flush()
+		prefix := http.TrailerPrefix
+		if r.URL.Path == "/announced" {
+			prefix = ""
+		}
+		w.Header()[prefix+"Access-Control-Allow-Origin"] = []string{"*"}
+		w.Header()[prefix+"Timing-Allow-Origin"] = []string{"*"}
+		w.Header()[prefix+"X-Checksum"] = []string{"1"}
+	})
+	url := "https://localhost:" + livecaddy.FreePort(t)
+	server := livecaddy.Start(t, url+` {
+		tls internal {
+			on_demand
+		}
+		@cors not path /without/*
+		cors @cors `+app+`
+		uri strip_prefix /without
+		reverse_proxy `+backend+`
+	}`)
+	trusted := server.TLS()
+	h1 := &http.Transport{TLSClientConfig: trusted.Clone()}
+	h2 := &http.Transport{TLSClientConfig: trusted.Clone(), ForceAttemptHTTP2: true}
+	h3 := &http3.Transport{TLSClientConfig: trusted}
+	t.Cleanup(func() {
+		h1.CloseIdleConnections()
+		h2.CloseIdleConnections()
+		h3.Close()
+	})
+	for proto, transport := range map[string]http.RoundTripper{"HTTP/1.1": h1, "HTTP/2.0": h2, "HTTP/3.0": h3} {
+		for _, path := range []string{"/announced", "/unannounced"} {
+			for _, origin := range []string{app, other} {
+				t.Run(proto+path+" "+origin, func(t *testing.T) {
+					trailer := func(path string) http.Header {
+						res := livecaddy.SendBy(t, livecaddy.Client(transport), "GET", url+path, fields{"Origin": origin})
+						if res.Proto != proto || res.Text != "hello" {
+							t.Fatalf("%s %s: %q", res.Proto, res.Status, res.Text)
+						}
+						return res.Trailer
+					}
+					if got := trailer("/without" + path); len(got) != 3 {
+						t.Fatalf("without cors, the trailers are %v", got)
+					}
+					if got := trailer(path); len(got) != 1 || got.Get("X-Checksum") != "1" {
+						t.Errorf("the trailers are %v", got)
+					}
+				})
+			}
+		}
+	}
+}

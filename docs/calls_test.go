@@ -18,6 +18,7 @@ type fields = livecaddy.Fields
 var (
 	allowApp      = []string{"Access-Control-Allow-Origin: " + app}
 	varyOrigin    = []string{"Origin"}
+	varyEnforced  = []string{"Origin", "Sec-Fetch-Mode", "Sec-Fetch-Site"}
 	varyPreflight = []string{"Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"}
 
 	// allowAppCookies is allowApp where the policy allows credentials.

@@ -129,15 +129,15 @@ func TestRollout(t *testing.T) {
 		res := do(c)
 		switch {
 		case c.header["Origin"] == evil:
-			res.Want(t, 403, nil, varyOrigin)
+			res.Want(t, 403, nil, varyEnforced)
 		case c.method == "OPTIONS":
 			if res.StatusCode != 204 || res.Header.Get("Access-Control-Max-Age") == "" {
 				t.Errorf("the preflight of %s: %s %v", c.path, res.Status, res.CORS())
 			}
 		case c.header == nil || c.header["Sec-Fetch-Site"] != "":
-			res.Want(t, 200, nil, varyOrigin)
+			res.Want(t, 200, nil, varyEnforced)
 		default:
-			res.Want(t, 200, []string{"Access-Control-Allow-Origin: " + c.header["Origin"]}, varyOrigin)
+			res.Want(t, 200, []string{"Access-Control-Allow-Origin: " + c.header["Origin"]}, varyEnforced)
 		}
 	}
 	list, _ = o.Denials()

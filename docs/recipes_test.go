@@ -385,7 +385,7 @@ func testSinglePageApp(t *testing.T, r *recipe) {
 	n.programSaw(t, "POST /")
 	n = r.run(t, 1, says(nil), "allow_credentials", "allow_credentials\nenforce")
 	n.calls(t, call{"a form of another page, with enforce", form, "missing-allow-origin"})
-	n.send(t, "POST", api, fields{"Origin": other}).Want(t, 403, nil, varyOrigin)
+	n.send(t, "POST", api, fields{"Origin": other}).Want(t, 403, nil, varyEnforced)
 	n.programSaw(t)
 	n.calls(t, call{"a form of the app, with enforce", fetch.Request{Method: "POST", Body: []byte("x"), Credentials: true}, allowed})
 
@@ -763,7 +763,7 @@ func testReportOnly(t *testing.T, r *recipe) {
 	n = r.run(t, 1, program, "report_only", "allow_methods PUT\nenforce")
 	n.calls(t, call{"the app's PUT, with enforce", fetch.Request{Method: "PUT"}, allowed})
 	n.programAsked()
-	n.send(t, "GET", api, fields{"Origin": other}).Want(t, 403, nil, varyOrigin)
+	n.send(t, "GET", api, fields{"Origin": other}).Want(t, 403, nil, varyEnforced)
 	n.programSaw(t)
 }
 
@@ -990,7 +990,7 @@ func testWebSockets(t *testing.T, r *recipe) {
 			t.Errorf("%s: the program is asked: %v", test.who, asked)
 		}
 	}
-	n.send(t, "GET", api, fields{"Origin": other}).Want(t, 403, nil, varyOrigin)
+	n.send(t, "GET", api, fields{"Origin": other}).Want(t, 403, nil, varyEnforced)
 
 	n = r.run(t, 1, program, "cors", "cors /ws")
 	if status := connect(n, "/ws", other); status != 403 {
@@ -1033,8 +1033,8 @@ func testMCP(t *testing.T, r *recipe) {
 		}
 		reads(t, result, "WWW-Authenticate", "Mcp-Session-Id")
 		n.programAsked()
-		n.send(t, "POST", mcp, fields{"Origin": other, "Authorization": "Bearer x"}).Want(t, 403, nil, varyOrigin)
-		n.send(t, "POST", mcp, fields{"Authorization": "Bearer x"}).Want(t, 200, nil, varyOrigin)
+		n.send(t, "POST", mcp, fields{"Origin": other, "Authorization": "Bearer x"}).Want(t, 403, nil, varyEnforced)
+		n.send(t, "POST", mcp, fields{"Authorization": "Bearer x"}).Want(t, 200, nil, varyEnforced)
 		n.programSaw(t, "POST /mcp")
 	}
 	t.Run("deployed", func(t *testing.T) {

@@ -125,7 +125,9 @@ func (r Request) key() key {
 		reportOnly: r.Directive.ReportOnly,
 		policy:     r.Decision.Policy.Name(),
 		reason:     r.Decision.Reason,
-		origin:     printable.Cut(r.Asked.Origin[0]),
+	}
+	if len(r.Asked.Origin) > 0 { // else enforce takes it for forged
+		k.origin = printable.Cut(r.Asked.Origin[0])
 	}
 	switch k.reason {
 	case policy.MethodNotAllowed, policy.HeaderNotAllowed:

@@ -26,7 +26,10 @@ const (
 	maxAge              = "Access-Control-Max-Age"
 	timingAllowOrigin   = "Timing-Allow-Origin"
 
-	vary = "Vary"
+	vary    = "Vary"
+	trailer = "Trailer"
+
+	trailerPrefix = "Trailer:" // net/http.TrailerPrefix
 
 	// DebugHeader is the name of the field that explains a decision.
 	DebugHeader = "X-Cors-Decision"
@@ -80,27 +83,60 @@ type AnswerOptions struct {
 
 // Answers make the answers of policies.
 type Answers struct {
-	options       AnswerOptions
-	vary          varyNames // of actual requests
-	varyPreflight varyNames
+	options AnswerOptions
+
+	// What the answers depend on: those to actual requests, to unsafe ones of them, and to preflights.
+	vary, varyUnsafe, varyPreflight varyNames
+	public                          bool // the policies
 }
 
 // NewAnswers returns what makes the answers of the policies.
 func NewAnswers(ps *Policies, o AnswerOptions) *Answers {
-	a := &Answers{options: o}
+	var actual []string
+	if !ps.public || o.Preserve { // a response that is not given the policy's "*" has an origin that the backend chose
+		actual = []string{"Origin"}
+	}
 	if !ps.public {
-		a.vary = newVaryNames(append([]string{"Origin"}, o.VaryOn...)...)
+		actual = append(actual, o.VaryOn...)
 	}
-	a.varyPreflight = newVaryNames(append(a.vary.names, "Access-Control-Request-Method", "Access-Control-Request-Headers")...)
-	if slices.ContainsFunc(ps.list, func(p *Policy) bool { return p.privateNetwork }) {
-		a.varyPreflight = newVaryNames(append(a.varyPreflight.names, "Access-Control-Request-Private-Network")...)
+	unsafe := actual
+	preflight := slices.Concat(actual, []string{"Access-Control-Request-Method", "Access-Control-Request-Headers"})
+	if ps.privateNetwork {
+		preflight = append(preflight, "Access-Control-Request-Private-Network")
 	}
-	return a
+	if !ps.public {
+		switch ps.enforce {
+		case EnforceAll:
+			actual = append(slices.Clone(actual), "Sec-Fetch-Site", "Sec-Fetch-Mode")
+			unsafe = actual
+		case EnforceUnsafe:
+			unsafe = append(slices.Clone(actual), "Sec-Fetch-Site")
+		}
+	}
+	return &Answers{
+		options: o, public: ps.public,
+		vary: newVaryNames(actual), varyUnsafe: newVaryNames(unsafe), varyPreflight: newVaryNames(preflight),
+	}
+}
+
+// varyOf returns what the answer to a request depends on.
+func (a *Answers) varyOf(r *Request) *varyNames {
+	if r.IsPreflight() {
+		return &a.varyPreflight
+	}
+	return a.varyOfActual(a.DependOnSite(r))
+}
+
+// DependOnSite reports whether the answer to an actual request depends on more than that to others, because it could be
+// refused.
+func (a *Answers) DependOnSite(r *Request) bool {
+	return len(a.varyUnsafe.names) > len(a.vary.names) && r.IsUnsafe()
 }
 
 // An Answer is what is sent for one decision.
 type Answer struct {
 	policy      *Policy
+	vary        *varyNames
 	allowOrigin string
 	debug       string // the value of DebugHeader
 
@@ -113,7 +149,7 @@ type Answer struct {
 
 // To returns the answer to a request.
 func (a *Answers) To(r *Request, d *Decision) Answer {
-	answer := Answer{policy: d.Policy, allowOrigin: d.AllowOrigin, preflight: r.IsPreflight()}
+	answer := Answer{policy: d.Policy, vary: a.varyOf(r), allowOrigin: d.AllowOrigin, preflight: r.IsPreflight()}
 	if a.options.Debug {
 		answer.debug = debugValue(d)
 	}
@@ -126,9 +162,17 @@ func (a *Answers) To(r *Request, d *Decision) Answer {
 	return answer
 }
 
-// ToActual returns the answer to an actual request where debug is off. The origin is the decision's AllowOrigin.
-func ToActual(p *Policy, allowOrigin string) Answer {
-	return Answer{policy: p, allowOrigin: allowOrigin}
+// ToActual returns the answer to an actual request where debug is off. The origin is the decision's AllowOrigin;
+// dependsOnSite is what [Answers.DependOnSite] says.
+func (a *Answers) ToActual(p *Policy, allowOrigin string, dependsOnSite bool) Answer {
+	return Answer{policy: p, vary: a.varyOfActual(dependsOnSite), allowOrigin: allowOrigin}
+}
+
+func (a *Answers) varyOfActual(dependsOnSite bool) *varyNames {
+	if dependsOnSite {
+		return &a.varyUnsafe
+	}
+	return &a.vary
 }
 
 // A "*" is never sent. With credentials, browsers take it for a name. Without them, Firefox and Chromium let it cover
@@ -195,11 +239,7 @@ func (a *Answers) Apply(answer *Answer, header map[string][]string, values []str
 	if a.options.Silent {
 		return
 	}
-	names := &a.vary
-	if answer.preflight {
-		names = &a.varyPreflight
-	}
-	if !a.clear(&f, names) || answer.allowOrigin == "" {
+	if !a.clear(&f, answer.vary) || answer.allowOrigin == "" {
 		return
 	}
 	p := answer.policy
@@ -235,9 +275,9 @@ func (p *Policy) NeedsMore() bool { return p.credentials || p.exposeTiming || p.
 
 // ApplyOrigin does what Apply does for an actual request, where the policy needs no more and debug is off. The value of
 // Access-Control-Allow-Origin, empty if there is none, is values[0]; that of Vary is put after it.
-func (a *Answers) ApplyOrigin(header map[string][]string, values []string) {
+func (a *Answers) ApplyOrigin(header map[string][]string, values []string, dependsOnSite bool) {
 	f := fields{header, values[:1]}
-	if a.clear(&f, &a.vary) && values[0] != "" {
+	if a.clear(&f, a.varyOfActual(dependsOnSite)) && values[0] != "" {
 		header[allowOrigin] = values[:1:1]
 	}
 }
@@ -245,9 +285,14 @@ func (a *Answers) ApplyOrigin(header map[string][]string, values []string) {
 // clear adds Vary, and makes room for the CORS headers: it removes those that are there, or reports false if they are to
 // stay.
 func (a *Answers) clear(f *fields, names *varyNames) bool {
-	if a.options.Preserve && hasAllowOrigin(f.header) {
-		f.addVary(f.header[vary], names)
-		return false
+	if a.options.Preserve {
+		if own := ownAllowOrigin(f.header); own != "" {
+			removeFromTrailer(f.header)
+			if !a.public || own != "*" {
+				f.addVary(f.header[vary], names)
+			}
+			return false
+		}
 	}
 	var present []string
 	for name, values := range f.header {
@@ -256,19 +301,47 @@ func (a *Answers) clear(f *fields, names *varyNames) bool {
 			delete(f.header, name)
 		case name == vary:
 			present = values
+		case name == trailer:
+			removeFromTrailer(f.header)
 		}
 	}
 	f.addVary(present, names)
 	return true
 }
 
-func hasAllowOrigin(header map[string][]string) bool {
-	for name := range header {
-		if Owns(name) && strings.EqualFold(name, allowOrigin) {
-			return true
+// ownAllowOrigin returns the Access-Control-Allow-Origin that a response has of its own; empty if it has none.
+func ownAllowOrigin(header map[string][]string) string {
+	for name, values := range header {
+		if Owns(name) && strings.EqualFold(name, allowOrigin) && len(values) > 0 && values[0] != "" {
+			return values[0]
 		}
 	}
-	return false
+	return ""
+}
+
+// removeFromTrailer removes the fields that a policy owns from the announcement of those that come after the body.
+func removeFromTrailer(header map[string][]string) {
+	var names []string
+	for _, line := range header[trailer] {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = strings.Trim(name, " \t"); name != "" && !Owns(name) {
+				names = append(names, name)
+			}
+		}
+	}
+	if delete(header, trailer); len(names) > 0 {
+		header[trailer] = []string{strings.Join(names, ", ")}
+	}
+}
+
+// RemoveTrailers removes the fields that a policy owns from those that a response has after its body without having
+// announced them: net/http takes them from the header, by names that start with [net/http.TrailerPrefix].
+func RemoveTrailers(header map[string][]string) {
+	for name := range header {
+		if unannounced, ok := strings.CutPrefix(name, trailerPrefix); ok && Owns(unannounced) {
+			delete(header, name)
+		}
+	}
 }
 
 // fieldNames lists the names of the response's own fields: what "*" would expose if browsers did not take it for a name.
@@ -303,22 +376,41 @@ func (f *fields) set(name, value string) {
 	f.header[name] = f.values[n : n+1 : n+1]
 }
 
-// addVary adds the names that the Vary field does not have yet.
+// addVary adds the names that the Vary field does not have yet. It leaves as one line: some caches read only the last.
 func (f *fields) addVary(present []string, names *varyNames) {
 	if len(present) == 0 {
 		f.set(vary, names.joined)
 		return
 	}
 	if httpguts.HeaderValuesContainsToken(present, "*") {
+		f.setVary(present, "*")
 		return
 	}
-	present = slices.Clip(present) // whoever set it may use it for other responses too
-	for _, name := range names.names {
-		if !httpguts.HeaderValuesContainsToken(present, name) {
-			present = append(present, name)
+	value := present[0]
+	for _, more := range present[1:] {
+		value = join(value, more)
+	}
+	if len(names.names) > 0 && !containsAny(present, names.names) {
+		value = join(value, names.joined)
+	} else {
+		for _, name := range names.names {
+			if !httpguts.HeaderValuesContainsToken(present, name) {
+				value = join(value, name)
+			}
 		}
 	}
-	f.header[vary] = present
+	f.setVary(present, value)
+}
+
+// setVary sets the field, unless it has the value already.
+func (f *fields) setVary(present []string, value string) {
+	if len(present) != 1 || present[0] != value {
+		f.set(vary, value) // and leaves the slice as it is: whoever set it may use it for other responses, too
+	}
+}
+
+func containsAny(lines, names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return httpguts.HeaderValuesContainsToken(lines, name) })
 }
 
 // varyNames are the request header fields that an answer depends on, apart and as one field value.
@@ -327,8 +419,8 @@ type varyNames struct {
 	joined string
 }
 
-func newVaryNames(names ...string) varyNames {
-	return varyNames{names: slices.Clip(names), joined: strings.Join(names, ", ")}
+func newVaryNames(names []string) varyNames {
+	return varyNames{names: names, joined: strings.Join(names, ", ")}
 }
 
 // debugValue explains a decision as a Structured Field (RFC 9651): an Item whose token is the outcome.

@@ -165,6 +165,36 @@ func TestAnswerActual(t *testing.T) {
 			header{"Access-Control-Expose-Headers": {"X"}},
 			header{"Access-Control-Allow-Origin": {app}, "Vary": {"Origin"}},
 		},
+		{
+			"an empty one is no answer to preserve", one, AnswerOptions{Preserve: true}, app,
+			header{"Access-Control-Allow-Origin": {""}, "Access-Control-Expose-Headers": {"X"}},
+			header{"Access-Control-Allow-Origin": {app}, "Vary": {"Origin"}},
+		},
+		{
+			"everyone, and the backend's own star is preserved", everyone, AnswerOptions{Preserve: true}, app,
+			header{"Access-Control-Allow-Origin": {"*"}},
+			header{"Access-Control-Allow-Origin": {"*"}},
+		},
+		{
+			"everyone, and the backend's own echo is preserved", everyone, AnswerOptions{Preserve: true}, app,
+			header{"Access-Control-Allow-Origin": {app}},
+			header{"Access-Control-Allow-Origin": {app}, "Vary": {"Origin"}},
+		},
+		{
+			"everyone, where the backend could have named an origin", everyone, AnswerOptions{Preserve: true}, app,
+			header{},
+			header{"Access-Control-Allow-Origin": {"*"}, "Vary": {"Origin"}},
+		},
+		{
+			"trailers are not announced", one, AnswerOptions{}, evil,
+			header{"Trailer": {"X-Checksum, access-control-allow-origin", "Timing-Allow-Origin"}},
+			header{"Trailer": {"X-Checksum"}, "Vary": {"Origin"}},
+		},
+		{
+			"trailers are not announced where the rest is preserved", one, AnswerOptions{Preserve: true}, evil,
+			header{"Trailer": {"Access-Control-Allow-Origin"}, "Access-Control-Allow-Origin": {"*"}},
+			header{"Access-Control-Allow-Origin": {"*"}, "Vary": {"Origin"}},
+		},
 		{"silent", one, AnswerOptions{Silent: true}, app, header{"Access-Control-Allow-Origin": {"x"}}, header{"Access-Control-Allow-Origin": {"x"}}},
 		{
 			"debug, silent", one, AnswerOptions{Silent: true, Debug: true}, evil, header{},
@@ -198,7 +228,7 @@ func TestAnswerActual(t *testing.T) {
 				return
 			}
 			brief := maps.Clone(test.response)
-			answers.ApplyOrigin(brief, []string{d.AllowOrigin, ""})
+			answers.ApplyOrigin(brief, []string{d.AllowOrigin, ""}, answers.DependOnSite(&r))
 			wantHeader(t, brief, test.want)
 		})
 	}
@@ -214,10 +244,13 @@ func TestAnswerVary(t *testing.T) {
 		present, want []string
 	}{
 		{"none", nil, []string{"Origin"}},
-		{"another", []string{"Accept"}, []string{"Accept", "Origin"}},
+		{"another", []string{"Accept"}, []string{"Accept, Origin"}},
+		{"several lines", []string{"Accept", "Accept-Encoding"}, []string{"Accept, Accept-Encoding, Origin"}},
+		{"several lines, one of which is it", []string{"Origin", "Accept"}, []string{"Origin, Accept"}},
+		{"several lines, one of which is everything", []string{"Accept", "*"}, []string{"*"}},
 		{"Origin", []string{"Origin"}, []string{"Origin"}},
 		{"origin among others", []string{"Accept, origin"}, []string{"Accept, origin"}},
-		{"a name that only holds it", []string{"X-Origin"}, []string{"X-Origin", "Origin"}},
+		{"a name that only holds it", []string{"X-Origin"}, []string{"X-Origin, Origin"}},
 		{"everything", []string{"*"}, []string{"*"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -233,6 +266,39 @@ func TestAnswerVary(t *testing.T) {
 			}
 			if !slices.Equal(present, test.present) {
 				t.Errorf("the slice of another handler is now %q", present)
+			}
+		})
+	}
+}
+
+// What enforce makes the answer depend on is named, and nothing else.
+func TestAnswerVaryOfEnforce(t *testing.T) {
+	for _, test := range []struct {
+		name, origin string
+		enforce      Enforcement
+		method       string
+		want         string
+	}{
+		{"nothing enforced", app, EnforceNothing, "POST", "Origin"},
+		{"all", app, EnforceAll, "GET", "Origin, Sec-Fetch-Site, Sec-Fetch-Mode"},
+		{"all, unsafe", app, EnforceAll, "POST", "Origin, Sec-Fetch-Site, Sec-Fetch-Mode"},
+		{"unsafe, and the request is safe", app, EnforceUnsafe, "GET", "Origin"},
+		{"unsafe", app, EnforceUnsafe, "POST", "Origin, Sec-Fetch-Site"},
+		{"everyone, for whom nothing is refused", "*", EnforceAll, "POST", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ps := only(t, Options{AllowOrigins: []string{test.origin}}).Enforcing(test.enforce)
+			answers := NewAnswers(ps, AnswerOptions{})
+			r := NewRequest(test.method, "api.example.com", header{"Origin": {app}})
+			d := ps.Decide(&r)
+			answer := answers.To(&r, &d)
+			whole, brief := header{}, header{}
+			answers.Apply(&answer, whole, nil)
+			answers.ApplyOrigin(brief, []string{d.AllowOrigin, ""}, answers.DependOnSite(&r))
+			for _, h := range []header{whole, brief} {
+				if got := strings.Join(h["Vary"], " + "); got != test.want {
+					t.Errorf("Vary is %q, want %q", got, test.want)
+				}
 			}
 		})
 	}

@@ -2,8 +2,12 @@ package policy
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 	"github.com/caddy-cors/caddy-cors/internal/origin"
@@ -27,8 +31,14 @@ type Request struct {
 	// Host is the authority that the request is for.
 	Host string
 
+	// Path is that of the URL, for advice. It may be empty.
+	Path string
+
 	// Header holds the request's fields by their canonical names. What is not asked of most requests is looked up in it.
 	Header map[string][]string
+
+	// Exempt marks a request that is never refused, whatever [Policies.Enforcing] says.
+	Exempt bool
 
 	// Context bounds the time that a [Source] may take to answer.
 	Context context.Context
@@ -39,6 +49,8 @@ type Request struct {
 		ReplaceAll(input, empty string) string
 	}
 
+	method string
+
 	// What a preflight asks for: the values of the lines of Access-Control-Request-Method, of which a preflight has at
 	// least one and other requests none, and of Access-Control-Request-Headers.
 	methods, headers []string
@@ -48,7 +60,7 @@ type Request struct {
 // NewRequest takes from a request what bears on the decision. A CORS-preflight request is one with the method OPTIONS, an
 // Origin and an Access-Control-Request-Method (Fetch Standard, section 3.3.2); there is no other way to make one.
 func NewRequest(method, host string, header map[string][]string) Request {
-	r := Request{Origin: header["Origin"], Host: host, Header: header}
+	r := Request{Origin: header["Origin"], Host: host, Header: header, method: method}
 	if method == "OPTIONS" && len(r.Origin) > 0 {
 		r.methods = header["Access-Control-Request-Method"]
 		if r.IsPreflight() {
@@ -69,6 +81,48 @@ func (r *Request) PreflightMethod() string {
 		return ""
 	}
 	return r.methods[0]
+}
+
+// IsUnsafe reports whether the request can change something, by its method (RFC 9110, section 9.2.1), or is a WebSocket
+// handshake, which no same-origin policy restrains: what a forged request would be.
+func (r *Request) IsUnsafe() bool {
+	switch r.method {
+	case "GET":
+		return r.isWebSocket()
+	case "HEAD", "OPTIONS", "TRACE":
+		return false
+	}
+	return true
+}
+
+// isWebSocket reports whether a GET is a handshake (RFC 6455, section 4.1). Others are a CONNECT (RFC 8441, RFC 9220).
+func (r *Request) isWebSocket() bool {
+	upgrade := r.Header["Upgrade"]
+	return len(upgrade) > 0 && httpguts.HeaderValuesContainsToken(upgrade, "websocket")
+}
+
+// isNoCORS reports whether the request is one of those that a page of any site can make, and whose response no script gets
+// to read: an image, a frame, a link. Browsers send an Origin with it if the person has given the page's site access to
+// storage.
+func (r *Request) isNoCORS() bool {
+	if r.method != "GET" && r.method != "HEAD" || r.isWebSocket() {
+		return false
+	}
+	mode := r.fetchMetadata("Sec-Fetch-Mode")
+	return mode == "no-cors" || mode == "navigate"
+}
+
+// isForm reports whether the request is a form that a page submits by POST: a navigation.
+func (r *Request) isForm() bool {
+	return r.method == "POST" && r.fetchMetadata("Sec-Fetch-Mode") == "navigate"
+}
+
+// fetchMetadata returns a Fetch Metadata request header, such as Sec-Fetch-Site; empty if it is absent.
+func (r *Request) fetchMetadata(name string) string {
+	if values := r.Header[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }
 
 // Kind tells preflights from other requests, in a word that logs and metrics use too.
@@ -96,6 +150,10 @@ type Decision struct {
 	// Denial says why, if the outcome is [Denied].
 	Denial
 
+	// Refused is true for an actual request that is not to be served, though it is no more than a browser's that lets no
+	// script read the response ([Policies.Enforcing]).
+	Refused bool
+
 	// AllowOrigin is the value of Access-Control-Allow-Origin; empty if there is none to send, and then no other CORS
 	// header either.
 	AllowOrigin string
@@ -110,6 +168,7 @@ const (
 	Denied     Outcome = "denied"
 	SameOrigin Outcome = "same-origin" // CORS does not apply
 	NoOrigin   Outcome = "no-origin"   // not a CORS request
+	NoCORS     Outcome = "no-cors"     // not a CORS request, though it has an Origin: no script can read the response
 )
 
 // A Denial says why a request is denied. Its zero value denies nothing.
@@ -141,7 +200,11 @@ var (
 // allocates grows with them.
 func (ps *Policies) Decide(r *Request) Decision {
 	d := ps.checkOrigin(r)
-	if !r.IsPreflight() || d.AllowOrigin == "" {
+	switch {
+	case !r.IsPreflight():
+		d.Refused = ps.refuses(r, &d)
+		return d
+	case d.AllowOrigin == "":
 		return d
 	}
 	denial := d.Policy.checkMethod(r)
@@ -165,6 +228,8 @@ func (ps *Policies) checkOrigin(r *Request) Decision {
 		return Decision{Outcome: NoOrigin, Policy: last, AllowOrigin: "*"}
 	case ps.public:
 		return Decision{Outcome: Allowed, Policy: last, AllowOrigin: "*"}
+	case len(r.Origin) == 0 && ps.isForged(r):
+		return Decision{Outcome: Denied, Policy: last, Denial: Denial{Reason: OriginNotAllowed}}
 	case len(r.Origin) == 0:
 		return Decision{Outcome: NoOrigin, Policy: last}
 	case len(r.Origin) > 1:
@@ -184,8 +249,12 @@ func (ps *Policies) checkOrigin(r *Request) Decision {
 			return Decision{Outcome: Allowed, Policy: p, AllowOrigin: text}
 		}
 	}
-	if !r.IsPreflight() && sameOrigin(o, r) {
+	switch {
+	case r.IsPreflight():
+	case ps.sameOrigin(o, r):
 		return Decision{Outcome: SameOrigin, Policy: last}
+	case r.isNoCORS():
+		return Decision{Outcome: NoCORS, Policy: last}
 	}
 	reason := OriginNotAllowed
 	switch {
@@ -229,12 +298,69 @@ func (p *Policy) allowsNull() bool { return p.null || p.everyone && !p.credentia
 
 // sameOrigin reports whether the request's page and the request's URL are of one origin. Browsers that send
 // Sec-Fetch-Site know it, even where their Origin says "null" (a form under Referrer-Policy: no-referrer). For the others
-// the host tells; o is the zero Origin if the request's did not parse.
-func sameOrigin(o origin.Origin, r *Request) bool {
+// the host tells; o is the zero Origin if the request's did not parse, which a page's can be whose own host does not, and
+// then the texts tell.
+func (ps *Policies) sameOrigin(o origin.Origin, r *Request) bool {
 	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 {
-		return site[0] == "same-origin"
+		byPerson := site[0] == "none" // from no page: a bookmark, the address bar
+		return site[0] == "same-origin" || byPerson && ps.enforce == EnforceUnsafe
 	}
-	return o.SameHost(r.Host)
+	if o.SameHost(r.Host) {
+		return true
+	}
+	scheme, host, _ := strings.Cut(r.Origin[0], "://")
+	return (scheme == "http" || scheme == "https") && host != "" && strings.EqualFold(host, r.Host)
+}
+
+// Enforcement says which requests are refused.
+type Enforcement string
+
+// The kinds of enforcement. Without any, no request is refused: it is the browser that keeps the response from the script.
+const (
+	EnforceNothing Enforcement = ""
+
+	// EnforceAll refuses the requests that are denied.
+	EnforceAll Enforcement = "all"
+
+	// EnforceUnsafe refuses those of them that are unsafe, and those that say that they come from another site, but not from
+	// which: forgery, as net/http.CrossOriginProtection knows it.
+	EnforceUnsafe Enforcement = "unsafe"
+)
+
+// UnmarshalJSON reads a string. Its error says what to write instead of a boolean.
+func (e *Enforcement) UnmarshalJSON(text []byte) error {
+	if json.Unmarshal(text, (*string)(e)) == nil {
+		return nil
+	}
+	return fmt.Errorf("enforce: %s says which requests are refused: write %q or %q, or leave it out to refuse none", text, EnforceAll, EnforceUnsafe)
+}
+
+// Enforcing returns policies that refuse requests.
+func (ps *Policies) Enforcing(e Enforcement) *Policies {
+	enforcing := *ps
+	enforcing.enforce = e
+	return &enforcing
+}
+
+// refuses reports whether an actual request is not to be served.
+func (ps *Policies) refuses(r *Request, d *Decision) bool {
+	if d.Outcome != Denied || r.Exempt {
+		return false
+	}
+	return ps.enforce == EnforceAll || ps.enforce == EnforceUnsafe && r.IsUnsafe()
+}
+
+// isForged reports whether a request without an Origin is to be taken for a forged one. One that says nothing of its site
+// is not a browser's, or not of these years.
+func (ps *Policies) isForged(r *Request) bool {
+	if ps.enforce != EnforceUnsafe || r.Exempt || !r.IsUnsafe() {
+		return false
+	}
+	switch r.fetchMetadata("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+		return false
+	}
+	return true
 }
 
 // checkMethod is the method's part of a CORS-preflight fetch. CORS-safelisted methods need no permission. Method names are

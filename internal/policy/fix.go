@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -61,6 +62,13 @@ const maxLine = 512
 // get to answer.
 func FixFor(r *Request, d *Decision) Fix {
 	p := d.Policy
+	switch {
+	case r.IsPreflight():
+	case len(r.Origin) == 0:
+		return Fix{Advice: "The request says that a page of another site has made it, but not which: it may be forged, so enforce refuses it. A script of yours has an Origin where it calls with fetch and is not in the mode no-cors."}
+	case r.isForm():
+		return Fix{Advice: fixForm(r)}
+	}
 	switch d.Reason {
 	case OriginNotAllowed:
 		return p.fixOrigin(d.Detail)
@@ -87,6 +95,18 @@ func fixLine(option string, values ...string) Fix {
 	}
 	return Fix{Lines: []Line{line}}
 }
+
+// fixForm is advice, because no line should let the form's site read the API.
+func fixForm(r *Request) string {
+	const advice = "A page of another site has sent a form here, which CORS is not for. If a sign-in comes back here by POST (SAML, OIDC's form_post, Sign in with Apple), let enforce leave that path alone: "
+	if simplePath.MatchString(r.Path) {
+		return advice + NewLine("enforce_except", r.Path).String()
+	}
+	return advice + "enforce_except, with the path"
+}
+
+// simplePath matches a path that means itself as a pattern, and is the same in a Caddyfile and in a log.
+var simplePath = regexp.MustCompile(`\A/[A-Za-z0-9/._~-]{1,200}\z`)
 
 func (p *Policy) fixOrigin(text string) Fix {
 	f := fixLine("allow_origins", text)

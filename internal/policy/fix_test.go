@@ -22,6 +22,13 @@ func (o *Options) add(t testing.TB, line Line) {
 	}
 }
 
+// form is a request that a page of another site makes of the path with a form.
+func form(path string) Request {
+	r := NewRequest("POST", "api.example.com", map[string][]string{"Origin": {"https://idp.example"}, "Sec-Fetch-Mode": {"navigate"}})
+	r.Path = path
+	return r
+}
+
 // The suggested lines are accepted, and with them the same request is allowed. Where no line can do that, there is advice.
 func TestFix(t *testing.T) {
 	one := Options{AllowOrigins: []string{app}}
@@ -54,6 +61,8 @@ func TestFix(t *testing.T) {
 		{"an http origin, with credentials", credentials, actual("http://app.example.com"), []string{"allow_origins http://app.example.com", "insecure http_origin_with_credentials"}, ""},
 		{"an http origin, where the risk is taken already", insecure, actual("http://app.example.com"), []string{"allow_origins http://app.example.com"}, ""},
 		{"an http origin of this machine, with credentials", credentials, actual("http://127.0.0.1:8080"), []string{"allow_origins http://127.0.0.1:8080"}, ""},
+		{"a form of another site", one, form("/saml/acs"), nil, "enforce_except /saml/acs"},
+		{"a form of another site, on a path that is not plain", one, form("/a b"), nil, "enforce_except, with the path"},
 		{"an origin of a long scheme", one, actual(long + "://x"), nil, "No browser"},
 		{"null", one, actual("null"), nil, "opaque"},
 		{"no origin at all", one, actual("app.example.com"), nil, "No browser"},

@@ -154,7 +154,11 @@ func oracleSameOrigin(text string, r Request) bool {
 		return site[0] == "same-origin"
 	}
 	o, _ := origin.Parse(text)
-	return o.SameHost(r.Host)
+	host, isHTTP := strings.CutPrefix(text, "http://")
+	if !isHTTP {
+		host, isHTTP = strings.CutPrefix(text, "https://")
+	}
+	return o.SameHost(r.Host) || isHTTP && host != "" && strings.EqualFold(host, r.Host)
 }
 
 // preflight judges the method, then the header names, then the private network.

@@ -68,6 +68,7 @@ type Policies struct {
 	public         bool
 	perRequest     bool
 	privateNetwork bool
+	enforce        Enforcement
 }
 
 // NewPolicies returns at least one policy as a whole.

@@ -144,6 +144,84 @@ func TestDecideSameOrigin(t *testing.T) {
 	}
 }
 
+// What is refused: the table of e2e has it through a server, for more requests.
+func TestDecideEnforce(t *testing.T) {
+	const evil = "https://evil.com"
+	type fields = map[string]string
+	for _, test := range []struct {
+		name        string
+		method      string
+		header      fields
+		outcome     Outcome
+		all, unsafe bool // whether it is refused
+	}{
+		{"an allowed origin", "POST", fields{"Origin": app, "Sec-Fetch-Site": "cross-site"}, Allowed, false, false},
+		{"another origin's POST", "POST", fields{"Origin": evil, "Sec-Fetch-Site": "cross-site"}, Denied, true, true},
+		{"another origin's POST, of an old browser", "POST", fields{"Origin": evil}, Denied, true, true},
+		{"another origin's GET", "GET", fields{"Origin": evil, "Sec-Fetch-Mode": "cors"}, Denied, true, false},
+		{"another origin's OPTIONS", "OPTIONS", fields{"Origin": evil}, Denied, true, false},
+		{"another origin's TRACE", "TRACE", fields{"Origin": evil}, Denied, true, false},
+		{"another origin's image", "GET", fields{"Origin": evil, "Sec-Fetch-Mode": "no-cors"}, NoCORS, false, false},
+		{"another origin's frame", "GET", fields{"Origin": evil, "Sec-Fetch-Mode": "navigate"}, NoCORS, false, false},
+		{"another origin's HEAD", "HEAD", fields{"Origin": evil, "Sec-Fetch-Mode": "no-cors"}, NoCORS, false, false},
+		{"an opaque origin's image", "GET", fields{"Origin": "null", "Sec-Fetch-Mode": "no-cors"}, NoCORS, false, false},
+		{"another origin's form", "POST", fields{"Origin": evil, "Sec-Fetch-Mode": "navigate"}, Denied, true, true},
+		{"another origin's WebSocket", "GET", fields{"Origin": evil, "Sec-Fetch-Mode": "no-cors", "Upgrade": "WebSocket"}, Denied, true, true},
+		{"another origin's WebSocket over HTTP/2", "CONNECT", fields{"Origin": evil}, Denied, true, true},
+		{"an allowed origin's WebSocket", "GET", fields{"Origin": app, "Upgrade": "websocket"}, Allowed, false, false},
+		{"a form of the own page", "POST", fields{"Origin": "null", "Sec-Fetch-Site": "same-origin"}, SameOrigin, false, false},
+		{"the own page, of an old browser", "POST", fields{"Origin": "https://api.example.com"}, SameOrigin, false, false},
+		{"the own page on a host that does not parse", "POST", fields{"Origin": "http://-_..example.com:8080", "Host": "-_..example.com:8080"}, SameOrigin, false, false},
+		{"the own page on a host in another case", "POST", fields{"Origin": "https://api.example.com", "Host": "API.example.com"}, SameOrigin, false, false},
+		{"no origin, no site: not a browser", "POST", nil, NoOrigin, false, false},
+		{"no origin, by the person", "POST", fields{"Sec-Fetch-Site": "none"}, NoOrigin, false, false},
+		{"no origin, the own page", "POST", fields{"Sec-Fetch-Site": "same-origin"}, NoOrigin, false, false},
+		{"no origin, another site", "GET", fields{"Sec-Fetch-Site": "cross-site"}, NoOrigin, false, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := map[string][]string{}
+			host := "api.example.com"
+			for name, value := range test.header {
+				if name == "Host" {
+					host = value
+				} else {
+					h[name] = []string{value}
+				}
+			}
+			ps := only(t, Options{AllowOrigins: []string{app}})
+			for e, refused := range map[Enforcement]bool{EnforceNothing: false, EnforceAll: test.all, EnforceUnsafe: test.unsafe} {
+				r := NewRequest(test.method, host, h)
+				if d := ps.Enforcing(e).Decide(&r); d.Outcome != test.outcome || d.Refused != refused {
+					t.Errorf("enforce %q: %s, refused: %v; want %s, %v", e, d.Outcome, d.Refused, test.outcome, refused)
+				}
+				r.Exempt = true
+				if d := ps.Enforcing(e).Decide(&r); d.Outcome != test.outcome || d.Refused {
+					t.Errorf("enforce %q, exempt: %s, refused: %v", e, d.Outcome, d.Refused)
+				}
+			}
+		})
+	}
+}
+
+// Where only forgery is refused, who says that another site asks has to say which; and what the person has started by hand
+// is the person's own.
+func TestDecideEnforceUnsafeBySite(t *testing.T) {
+	ps := only(t, Options{AllowOrigins: []string{app}}).Enforcing(EnforceUnsafe)
+	for site, want := range map[string]Outcome{"cross-site": Denied, "same-site": Denied, "": NoOrigin, "none": NoOrigin, "same-origin": NoOrigin} {
+		r := NewRequest("POST", "api.example.com", map[string][]string{"Sec-Fetch-Site": {site}})
+		if d := ps.Decide(&r); d.Outcome != want || d.Refused != (want == Denied) {
+			t.Errorf("no origin, %q: %s, refused: %v", site, d.Outcome, d.Refused)
+		}
+	}
+	r := NewRequest("POST", "api.example.com", map[string][]string{"Origin": {"https://evil.com"}, "Sec-Fetch-Site": {"none"}})
+	if d := ps.Decide(&r); d.Outcome != SameOrigin {
+		t.Errorf("none: %s", d.Outcome)
+	}
+	if d := ps.Enforcing(EnforceAll).Decide(&r); d.Outcome != Denied {
+		t.Errorf("none, enforce: %s", d.Outcome)
+	}
+}
+
 func TestDecidePreflight(t *testing.T) {
 	lists := Options{
 		AllowOrigins: []string{app},

@@ -2,6 +2,7 @@ package edit
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,33 +64,32 @@ func (c *Caddyfile) read() error {
 
 // compare holds the uses against what Caddy has parsed.
 func (c *Caddyfile) compare(blocks []caddyfile.ServerBlock) error {
-	roots := slices.DeleteFunc(slices.Clone(c.roots), func(root *Use) bool { // Caddy leaves out what is empty
-		return len(root.Words) == 0 && len(root.segments) == 0
-	})
-	if len(blocks) != len(roots) {
+	if len(blocks) != len(c.roots) {
 		return ErrNotFollowed
 	}
 	for i, block := range blocks {
-		root := roots[i]
+		var want []caddyfile.Token
+		for _, segment := range block.Segments {
+			want = append(want, segment...)
+		}
+		if block.IsNamedRoute { // its name and braces
+			want = want[2 : len(want)-1]
+		}
+		root := c.roots[i]
 		if !slices.Equal(block.GetKeysText(), texts(root.Words)) {
 			return ErrNotFollowed
 		}
-		if block.IsNamedRoute { // its one segment has the name and the braces, too
-			segment := block.Segments[0]
-			block.Segments = []caddyfile.Segment{segment[2 : len(segment)-1]}
+		for j, t := range root.body {
+			if j >= len(want) || t.text != want[j].Text || t.Line != want[j].Line || t.file.Path != want[j].File {
+				return fmt.Errorf("%s:%d: %w", t.file.Name, t.Line, ErrNotFollowed)
+			}
 		}
-		if !slices.EqualFunc(root.segments, block.Segments, isSegment) {
-			return &PlaceError{root.Place, ErrNotFollowed}
+		if len(root.body) != len(want) {
+			return ErrNotFollowed
 		}
-		root.segments = nil
+		root.body = nil
 	}
 	return nil
-}
-
-func isSegment(tokens []expanded, segment caddyfile.Segment) bool {
-	return slices.EqualFunc(tokens, segment, func(t expanded, want caddyfile.Token) bool {
-		return t.text == want.Text && t.Line == want.Line && t.file.Path == want.File
-	})
 }
 
 // Files are the Caddyfile, what it imports, in the order in which Caddy reads it, and the lists that edits are in.

@@ -124,7 +124,6 @@ func (m *composer) insert(into, before *Place, text string) {
 }
 
 func (m *composer) removeLines(p *Place, from int) {
-	m.touched = append(m.touched, p)
 	m.removed = append(m.removed, p)
 	m.from[p] = from
 }
@@ -386,6 +385,7 @@ func (m *composer) writeRemoved() {
 	}
 	var spans []splice
 	for _, p := range m.removed {
+		m.touched = append(m.touched, p)
 		if outer := p.Parent; outer != nil {
 			if slices.ContainsFunc(m.removed, func(other *Place) bool { return other != p && p.isIn(other) }) {
 				continue
@@ -481,7 +481,7 @@ func (s *splice) withBlankLine() {
 		return // braces
 	}
 	atEnd := s.end == len(text)
-	if atEnd && text[s.end-1] != '\n' && s.start > s.file.lineStart(0) {
+	if atEnd && s.end > 0 && text[s.end-1] != '\n' && s.start > 0 {
 		s.start--
 		if s.start > 0 && text[s.start-1] == '\r' {
 			s.start--
@@ -534,7 +534,7 @@ func (e EditList) apply(m *composer) error {
 		if origin == "" || strings.ContainsAny(origin, " \t\r\n#") {
 			return &FileError{f.Name, fmt.Errorf("%q: %w", origin, ErrUnwritable)}
 		}
-		if len(out) > len(string(byteOrderMark)) && out[len(out)-1] != '\n' {
+		if len(out) > 0 && out[len(out)-1] != '\n' {
 			out = append(out, newline...)
 		}
 		out = append(out, origin+newline...)

@@ -441,7 +441,6 @@ func (m *composer) remove(use *Use) error {
 	if use.Place.Parent != nil && m.unfold(use.Place.Parent) {
 		return nil
 	}
-	m.touched = append(m.touched, use.Place)
 	m.removed = append(m.removed, use.Place)
 	return nil
 }

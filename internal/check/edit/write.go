@@ -68,14 +68,6 @@ func (c *Caddyfile) Write() ([]string, error) {
 		}
 		names = append(names, f.Name)
 	}
-	if err := replaceAll(replacements); err != nil {
-		return nil, err
-	}
-	return names, nil
-}
-
-// replaceAll replaces all files, or takes back what it has done.
-func replaceAll(replacements []*replacement) error {
 	for i, r := range replacements {
 		err := r.replace()
 		if err == nil {
@@ -83,15 +75,14 @@ func replaceAll(replacements []*replacement) error {
 		}
 		err = &FileError{r.file.Name, err}
 		for _, done := range replacements[:i] {
-			if failed := done.takeBack(); failed != nil {
-				failed = fmt.Errorf("it is written, and what it was before is in %s: %w", done.backup, failed)
-				err = errors.Join(err, &FileError{done.file.Name, failed})
-				done.backup = "" // which is the user's now
+			if undone := done.undo(); undone != nil {
+				err = errors.Join(err, &FileError{done.file.Name, fmt.Errorf("it is written, and what it was before is in %s: %w", done.backup, undone)})
+				done.backup = "" // for the user
 			}
 		}
-		return err
+		return nil, err
 	}
-	return nil
+	return names, nil
 }
 
 // A replacement is a file that is about to be replaced.
@@ -178,7 +169,7 @@ func (r *replacement) replace() error {
 	return nil
 }
 
-func (r *replacement) takeBack() error {
+func (r *replacement) undo() error {
 	if err := os.Rename(r.backup, r.target); err != nil {
 		return err
 	}

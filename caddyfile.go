@@ -100,7 +100,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if i < len(blocks) {
 			p = blocks[i]
 		}
-		_, problems, _ := options.compile(h.policyName(i), options.AllowOrigins, make([]policy.Source, len(options.AllowOriginsFromRaw)), unknown)
+		_, problems, _ := options.compile(h.policyName(i), policy.Caddyfile, options.AllowOrigins, make([]policy.Source, len(options.AllowOriginsFromRaw)), unknown)
 		p.found(problems)
 	}
 	problems := own.problems
@@ -185,8 +185,10 @@ func (p *parser) block(options map[string]func(option string)) {
 		} else {
 			if _, ok := p.handlerOptions(new(Handler))[option]; ok || option == "policy" {
 				p.failf(p.name, "%s: it is an option of the whole directive; move it out of the policy block", option)
+			} else if looksLikeOrigin(option) {
+				p.failf(p.name, "%q is where an option is expected; an origin goes after allow_origins, on the same line: allow_origins %s", option, option)
 			} else {
-				p.failf(p.name, "unknown option %q; did you mean %q?", option, nearest(option, slices.Sorted(maps.Keys(options))))
+				p.failf(p.name, "unknown option %q; %s", option, meantAmong(option, slices.Sorted(maps.Keys(options)), "options"))
 			}
 			p.RemainingArgs()
 		}
@@ -199,6 +201,11 @@ func (p *parser) block(options map[string]func(option string)) {
 			p.failf(p.name, "%s: it has no block; remove the braces and what is between them", option)
 		}
 	}
+}
+
+// looksLikeOrigin reports whether what stands in an option's place is an origin, or meant as one.
+func looksLikeOrigin(text string) bool {
+	return strings.ContainsAny(text, ".:*") || strings.EqualFold(text, origin.Null) || policy.HasPlaceholder(text)
 }
 
 // source reads a guest module: its name, and whatever it takes.
@@ -216,7 +223,7 @@ func (p *parser) source(option string, sources *[]json.RawMessage) {
 			source = caddyconfig.JSONModuleObject(module, "source", name, nil)
 		}
 	} else {
-		p.failf(p.name, "%s: there is no source %q; did you mean %q?", option, name, nearest(name, sourceNames()))
+		p.failf(p.name, "%s: there is no source %q; %s", option, name, meantAmong(name, sourceNames(), "sources"))
 		p.NewFromNextSegment() // passes over what it takes
 	}
 	*sources = append(*sources, source)
@@ -255,7 +262,7 @@ func (p *parser) arguments(option string, values *[]string, split func(string) [
 		}
 	}
 	if len(*values) == before && p.name.Text == option {
-		p.failf(p.name, "%s: its value is missing; write it behind the name, or remove the option", option)
+		p.failf(p.name, "%s: its value is missing; write it after the name, on the same line, or remove the option", option)
 	}
 }
 
@@ -264,10 +271,17 @@ func asWritten(argument string) []string { return []string{argument} }
 // flag reads an option that has no arguments.
 func (p *parser) flag(option string, value *bool) {
 	p.once(option)
-	if args := p.RemainingArgs(); len(args) > 0 {
-		p.failf(p.name, "%s: it takes no value; remove %q", option, strings.Join(args, " "))
+	args := strings.Join(p.RemainingArgs(), " ")
+	switch strings.ToLower(args) {
+	case "":
+		*value = true
+	case "false", "off", "no", "0":
+		p.failf(p.name, "%s: it is off unless it is written: remove the line", option)
+	case "true", "on", "yes", "1":
+		p.failf(p.name, "%s: it takes no value: write %s alone", option, option)
+	default:
+		p.failf(p.name, "%s: it takes no value: for it to be on, write %s alone; for it to be off, remove the line", option, option)
 	}
-	*value = true
 }
 
 // single reads the one argument of an option. It reports false if there is none; accepts says what it may be.
@@ -369,20 +383,44 @@ func inOrder(problems []problemAt) error {
 	return errors.Join(errs...)
 }
 
-// nearest returns the name that was most likely meant: the shortest that contains the word, or else the one with the
-// least edit distance (Levenshtein's) to it.
+// meantAmong says which of the names the word was meant to be, or where that is none, which there are.
+func meantAmong(word string, names []string, what string) string {
+	if name := nearest(word, names); name != "" {
+		return fmt.Sprintf("did you mean %q?", name)
+	}
+	return fmt.Sprintf("the %s are: %s", what, strings.Join(names, ", "))
+}
+
+// nearest returns the name that was most likely meant: the shortest that contains the parts of the word, or else the one with the
+// least edit distance (Levenshtein's) to it, if that is a third of the word's length at most. If there is none, it returns
+// "".
 func nearest(word string, names []string) string {
+	word = strings.ToLower(word)
 	best, least := "", math.MaxInt
 	for _, name := range names {
 		d := 100 + editDistance(word, name)
-		if strings.Contains(name, word) {
+		switch {
+		case containsParts(name, word):
 			d = len(name)
+		case d > 100+max(1, len(word)/3):
+			continue
 		}
 		if d < least {
 			best, least = name, d
 		}
 	}
 	return best
+}
+
+// containsParts reports whether the name contains all parts of the word, as allow_origins_regexp does those of
+// origin_regexp, and the word is no mere letter or two.
+func containsParts(name, word string) bool {
+	for part := range strings.SplitSeq(word, "_") {
+		if !strings.Contains(name, part) {
+			return false
+		}
+	}
+	return len(word) > 3
 }
 
 func editDistance(a, b string) int {

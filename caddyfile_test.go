@@ -56,7 +56,12 @@ func TestLoadRefuses(t *testing.T) {
 	t.Setenv("CORS_TEST_NESTED", "https://{http.request.host}")
 	for name, test := range map[string]struct{ handler, want string }{
 		"nothing":                     {`{}`, `no origin may call: name those that may`},
-		"an unknown field":            {`{"allow_origins": ["*"], "allow_origin": "x"}`, `unknown field "allow_origin"`},
+		"an unknown field":            {`{"allow_origins": ["*"], "allow_origin": "x"}`, `unknown field "allow_origin"; did you mean "allow_origins"?`},
+		"a field of no name":          {`{"allow_origins": ["*"], "zzzzzz": 1}`, `unknown field "zzzzzz"; the fields are: allow_origins, `},
+		"an unknown field, and more":  {`{"allow_origins": ["*", "https://a.test"], "allow_method": ["GET"]}`, "did you mean \"allow_methods\"?\nallow_origins: \"*\" allows everyone"},
+		"a number as a duration":      {`{"allow_origins": ["*"], "max_age": 600}`, `max_age: a number is taken for nanoseconds, and 600 of them are less than a second; did you mean "600s"?`},
+		"a risk":                      {`{"allow_origins": ["*"], "allow_credentials": true}`, `or, to take the risk, add: "insecure": ["any_origin_with_credentials"]`},
+		"a part of a label":           {`{"allow_origins": ["https://*-x.vercel.app"]}`, `"allow_origins_regexp": ["https://[a-z0-9-]+-x\\.vercel\\.app"]`},
 		"a value of another type":     {`{"allow_origins": "*"}`, `cannot unmarshal string`},
 		"two problems":                {`{"allow_origins": ["https://Example.com"], "allow_methods": ["put"]}`, "did you mean \"https://example.com\"?\nallow_methods: method names are case-sensitive; did you mean \"PUT\"?"},
 		"a list in one value":         {`{"allow_origins": ["*"], "allow_methods": ["GET, PUT"]}`, `allow_methods: "GET, PUT" is not a method name`},
@@ -75,7 +80,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a variable that opens":       {`{"allow_origins": ["https://a.test", "{env.CORS_TEST_STAR}"]}`, `remove "*" to allow just those, or remove the others (from {env.CORS_TEST_STAR})`},
 		"a variable with another":     {`{"allow_origins": ["{env.CORS_TEST_NESTED}"]}`, `holds a placeholder itself`},
 		"a missing file":              {`{"allow_origins": ["{file./nowhere/origins}"]}`, `"{file./nowhere/origins}" is empty: set it`},
-		"a risk that came with it":    {`{"allow_origins": ["{env.CORS_TEST_STAR}"], "allow_credentials": true}`, `(from {env.CORS_TEST_STAR}); or, to take the risk, add: insecure any_origin_with_credentials`},
+		"a risk that came with it":    {`{"allow_origins": ["{env.CORS_TEST_STAR}"], "allow_credentials": true}`, `(from {env.CORS_TEST_STAR}); or, to take the risk, add: insecure any_origin_with_credentials (in JSON, "insecure": ["any_origin_with_credentials"])`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := load(t, test.handler)
@@ -86,6 +91,19 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// A proxy that the server trusts is one that can be before it, with TLS of its own.
+func TestMixedContentBehindProxies(t *testing.T) {
+	const site = "http://:8080 {\ncors https://app.example.com\n}"
+	for _, options := range []string{"trusted_proxies static private_ranges", "trusted_proxies_unix"} {
+		if log := livecaddy.Validate(t, site, "servers {\n"+options+"\n}"); strings.Contains(log, "mixed content") {
+			t.Errorf("%s: it warns:\n%s", options, log)
+		}
+	}
+	if log := livecaddy.Validate(t, site, "servers {\nmax_header_size 16KB\n}"); !strings.Contains(log, "mixed content") {
+		t.Errorf("it does not warn:\n%s", log)
+	}
+}
+
 // Loading warns of what works, but seldom as meant.
 func TestLoadWarns(t *testing.T) {
 	const mixedContent, nobody = "mixed content", `the origin \"null\" is anyone's`
@@ -93,6 +111,8 @@ func TestLoadWarns(t *testing.T) {
 		site, want string
 		warns      bool
 	}{
+		"a wide expression":                {"http://:8080 {\ncors {\nallow_origins_regexp https://.*example\\.com\n}\n}", "evil-example.com", true},
+		"a narrow expression":              {"http://:8080 {\ncors {\nallow_origins_regexp https://.*\\.example\\.com\n}\n}", "allow_origins_regexp", false},
 		"null":                             {"http://:8080 {\ncors null\n}", nobody, true},
 		"another origin":                   {"http://:8080 {\ncors http://localhost:3000\n}", nobody, false},
 		"https origins, http server":       {"http://:8080 {\ncors https://app.example.com https://*.example.org\n}", mixedContent, true},

@@ -36,7 +36,7 @@ func problems(handler json.RawMessage, policyName string) []policy.Problem {
 	unknown := func(text string) bool { return isLoadTime(repl, text) }
 	for i, options := range h.all() {
 		if h.policyName(i) == policyName {
-			_, problems, _ := options.compile(policyName, options.AllowOrigins, make([]policy.Source, len(options.AllowOriginsFromRaw)), unknown)
+			_, problems, _ := options.compile(policyName, policy.Caddyfile, options.AllowOrigins, make([]policy.Source, len(options.AllowOriginsFromRaw)), unknown)
 			return problems
 		}
 	}

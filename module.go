@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -67,6 +68,7 @@ type Handler struct {
 	// Whether each response explains the decision, in the header `X-Cors-Decision`.
 	Debug bool `json:"debug,omitempty"`
 
+	unknown   []policy.Problem // fields that there are not
 	policies  *policy.Policies
 	answers   *policy.Answers
 	tallies   []tally // one for each policy
@@ -82,6 +84,8 @@ type Policy struct {
 	Name string `json:"name,omitempty"`
 
 	PolicyOptions
+
+	unknown []policy.Problem // fields that there are not
 }
 
 // PolicyOptions say who may call, and with what.
@@ -159,13 +163,18 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	var problems []error
-	for _, problem := range h.check() {
+	for _, problem := range append(h.unknown, h.check()...) {
 		problems = append(problems, problem)
 	}
 	var compiled []*policy.Policy
 	secureOnly := true
 	for i, options := range h.all() {
 		p, warnings, found := options.provision(ctx, h.policyName(i))
+		if i < len(h.Policies) {
+			for _, problem := range h.Policies[i].unknown {
+				found = append(found, problem)
+			}
+		}
 		if len(found) > 0 {
 			for _, err := range found {
 				if i < len(h.Policies) {
@@ -347,10 +356,11 @@ func (o *PolicyOptions) provision(ctx caddy.Context, name string) (*policy.Polic
 	if err != nil {
 		problems = append(problems, err)
 	}
-	compiled, found, warnings := o.compile(name, origins, sources, nil)
+	compiled, found, warnings := o.compile(name, policy.JSON, origins, sources, nil)
 	for _, p := range found {
 		if p.Option == "allow_origins" && writtenAs[p.Index] != "" {
 			p.Message = fmt.Sprintf("%s (from %s)", p.Message, writtenAs[p.Index])
+			p.Form = policy.Either
 		}
 		problems = append(problems, p)
 	}
@@ -377,13 +387,14 @@ func (o *PolicyOptions) loadSources(ctx caddy.Context) ([]policy.Source, error) 
 }
 
 // compile checks the options and compiles them into a policy. It passes over origins that are not known yet.
-func (o *PolicyOptions) compile(name string, origins []string, sources []policy.Source, unknown func(string) bool) (*policy.Policy, []policy.Problem, []string) {
+func (o *PolicyOptions) compile(name string, form policy.Form, origins []string, sources []policy.Source, unknown func(string) bool) (*policy.Policy, []policy.Problem, []string) {
 	maxAge := defaultMaxAge
 	if o.MaxAge != nil {
 		maxAge = time.Duration(*o.MaxAge)
 	}
 	return policy.Compile(policy.Options{
 		Name:                name,
+		Form:                form,
 		AllowOrigins:        origins,
 		Unknown:             unknown,
 		AllowOriginsRegexp:  o.AllowOriginsRegexp,
@@ -438,10 +449,10 @@ func splitList(s string) []string {
 }
 
 // plainAddress returns an address beyond loopback on which the server that is being provisioned listens without TLS, if
-// there is one.
+// there is one, and no proxy is known to be before it.
 func plainAddress(ctx caddy.Context) string {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if !ok || len(server.TLSConnPolicies) > 0 {
+	if !ok || len(server.TLSConnPolicies) > 0 || trustsProxies(server) {
 		return ""
 	}
 	for _, listen := range server.Listen {
@@ -457,9 +468,19 @@ func plainAddress(ctx caddy.Context) string {
 	return ""
 }
 
+// trustsProxies reports whether the server has trusted_proxies. When its handlers are provisioned, that field has become a
+// module already, of which the server shows nothing but that.
+func trustsProxies(server *caddyhttp.Server) bool {
+	module := reflect.ValueOf(server).Elem().FieldByName("trustedProxies")
+	return server.TrustedProxiesUnix || server.TrustedProxiesRaw != nil ||
+		module.Kind() == reflect.Interface && !module.IsNil()
+}
+
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ json.Unmarshaler            = (*Handler)(nil)
+	_ json.Unmarshaler            = (*Policy)(nil)
 )

@@ -67,12 +67,12 @@ func Start(t testing.TB, caddyfile string, globalOptions ...string) *Server {
 	return s
 }
 
-// Validate provisions Caddy with the sites of a Caddyfile, but does not start it, and returns what it logged.
-func Validate(t testing.TB, caddyfile string) (log string) {
+// Validate provisions Caddy with the sites of a Caddyfile and global options, but does not start it, and returns what it logged.
+func Validate(t testing.TB, caddyfile string, globalOptions ...string) (log string) {
 	t.Helper()
 	s := newServer(t)
 	var config caddy.Config
-	if err := json.Unmarshal(s.adapt(caddyfile), &config); err != nil {
+	if err := json.Unmarshal(s.adapt(caddyfile, globalOptions...), &config); err != nil {
 		t.Fatal(err)
 	}
 	if err := caddy.Validate(&config); err != nil {

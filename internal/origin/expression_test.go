@@ -205,6 +205,7 @@ var wideExpressions = []struct {
 	{`https://frontend-dql2-.*\.vercel\.app`, AnotherTenant, "vercel.app", "", ""},
 	// A team's name at the end is not a team's alone: a project of anybody can be called evil-my-team.
 	{`https://[a-z0-9-]+-my-team\.vercel\.app`, AnotherTenant, "vercel.app", "", ""},
+	{`https://shop-.*-acme\.vercel\.app`, AnotherTenant, "vercel.app", "", ""},
 	{`https://my-app-[a-z0-9]{9}-my-team\.vercel\.app`, AnotherTenant, "vercel.app", "", ""},
 	{`https://[a-z0-9-]+\.netlify\.app`, AnotherTenant, "netlify.app", "", ""},
 	{`https://[a-z0-9-]+--[a-z0-9-]+\.netlify\.app`, AnotherTenant, "netlify.app", "", ""},

@@ -27,9 +27,19 @@ type Pattern struct {
 	anyPort    bool   // ":*" stands for the port
 }
 
+// A PatternError says why a text is not a pattern, and what to write instead.
+type PatternError struct {
+	message string
+
+	// Expression is the regular expression that says what no pattern can; empty where a pattern can, or nobody can tell.
+	Expression string
+}
+
+func (e *PatternError) Error() string { return e.message }
+
 // ParsePattern parses a pattern. It must be written as browsers write an origin (see [Parse]); the error for one that is
-// not gives the text to write instead, where that can be told. It does not accept "*" or [Null], which are no patterns
-// of tuple origins.
+// not, a [PatternError], gives the text to write instead, where that can be told. It does not accept "*" or [Null], which are
+// not patterns of tuple origins.
 func ParsePattern(text string) (Pattern, error) {
 	if p, ok := parsePattern(text); ok {
 		return p, nil
@@ -100,22 +110,26 @@ func (p Pattern) PublicSuffix() string {
 	return suffixBelow(host)
 }
 
-// explain says why text is no pattern, and what to write instead.
-func explain(text string) error {
+func patternErrorf(format string, args ...any) *PatternError {
+	return &PatternError{message: fmt.Sprintf(format, args...)}
+}
+
+// explain says why text is not a pattern, and what to write instead.
+func explain(text string) *PatternError {
 	scheme, rest, hasScheme := strings.Cut(text, "://")
 	switch {
 	case strings.EqualFold(text, Null) && text != Null:
-		return fmt.Errorf(`%q: browsers send the opaque origin in lower case; did you mean "null"?`, text)
+		return patternErrorf(`%q: browsers send the opaque origin in lower case; did you mean "null"?`, text)
 	case strings.EqualFold(scheme, "file") && (hasScheme || strings.HasPrefix(strings.ToLower(text), "file:")):
-		return fmt.Errorf(`%q: browsers send no file: origin; pages opened from a file send "null"; did you mean "null"?`, text)
+		return patternErrorf(`%q: browsers send no file: origin; pages opened from a file send "null"; did you mean "null"?`, text)
 	case hasScheme && strings.Count(rest, "*") > 0 && !wildcardsFit(rest):
 		return explainWildcard(text, scheme, rest)
 	}
 	c := canonical(text)
 	if c.text == "" || c.text == text {
-		return fmt.Errorf(`%q is not an origin; write it as browsers send it: a scheme, "://", a host and, unless it is the default, a port, such as "https://example.com" or "http://localhost:3000"`, text)
+		return patternErrorf(`%q is not an origin; write it as browsers send it: a scheme, "://", a host and, unless it is the default, a port, such as "https://example.com" or "http://localhost:3000"`, text)
 	}
-	return fmt.Errorf("%q is not written as browsers send it (%s); did you mean %q?", text, strings.Join(c.reasons, ", "), c.text)
+	return patternErrorf("%q is not written as browsers send it (%s); did you mean %q?", text, strings.Join(c.reasons, ", "), c.text)
 }
 
 // wildcardsFit reports whether each "*" of the part behind "://" stands where a pattern may have one.
@@ -128,17 +142,17 @@ func wildcardsFit(rest string) bool {
 	return !strings.Contains(rest, "*")
 }
 
-func explainWildcard(text, scheme, rest string) error {
+func explainWildcard(text, scheme, rest string) *PatternError {
 	// *example.com and *.*.example.com are both attempts at "any subdomain"
 	if host := strings.TrimLeft(rest, "*."); host != "" && host[0] != '-' && !isTenant(host) {
 		if c := canonical(scheme + "://*." + host); c.text != "" {
-			return fmt.Errorf(`%q: "*." stands once, before the host, for subdomains at any depth; did you mean %q?`, text, c.text)
+			return patternErrorf(`%q: "*." stands once, before the host, for subdomains at any depth; did you mean %q?`, text, c.text)
 		}
 	}
 	if expression := wildcardExpression(text); expression != "" {
-		return fmt.Errorf(`%q: a "*" stands for whole labels, before the host; for a part of one, write a regular expression: allow_origins_regexp %s`, text, expression)
+		return &PatternError{fmt.Sprintf(`%q: a "*" stands for whole labels, before the host; for a part of one, write a regular expression: %s`, text, expression), expression}
 	}
-	return fmt.Errorf(`%q: a "*" stands for subdomains ("https://*.example.com"), for the whole host ("https://*") or for the port ("https://example.com:*"); anything finer is a regular expression: allow_origins_regexp`, text)
+	return patternErrorf(`%q: a "*" stands for subdomains ("https://*.example.com"), for the whole host ("https://*") or for the port ("https://example.com:*"); anything finer is a regular expression: allow_origins_regexp`, text)
 }
 
 // isTenant reports whether the host is a name that somebody has below a private public suffix, such as me.github.io: these

@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -206,7 +207,8 @@ func TestParsePatternExpressions(t *testing.T) {
 		"https://*-*.example.com":            {`https://[a-z0-9-]+-[a-z0-9-]+\.example\.com`, "https://a-b.example.com"},
 	} {
 		_, err := ParsePattern(text)
-		if err == nil || !strings.HasSuffix(err.Error(), "allow_origins_regexp "+test.want) {
+		refused, ok := errors.AsType[*PatternError](err)
+		if !ok || refused.Expression != test.want || !strings.HasSuffix(err.Error(), ": "+test.want) {
 			t.Errorf("%s: no %s in: %v", text, test.want, err)
 			continue
 		}

@@ -226,7 +226,7 @@ func beginLabels(list []token) []token {
 		if to < len(list) && (list[to].text == `\.` || list[to].text == "-") && isRepeat(list, to+1) {
 			to += 2
 		}
-		if to == len(list) || list[to].kind != opening && !isNameToken(list[to]) {
+		if to == len(list) || list[to].kind != opening && !isNameToken(list[to]) || strings.HasSuffix(list[to].text, "-") {
 			continue
 		}
 		subdomains := token{literal, `(?:.+\.)?`}

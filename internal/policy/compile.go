@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -30,6 +32,9 @@ type Options struct {
 	MaxAge              time.Duration
 	Insecure            []string // the risks that are taken knowingly
 
+	// Form is what they are written in: the problems say what to write there.
+	Form Form
+
 	// Unknown, if not nil, tells origins that stand for others which become known when the configuration is loaded.
 	// They are passed over, and what they could still mend is no problem.
 	Unknown func(origin string) bool
@@ -41,6 +46,7 @@ type Problem struct {
 	Option  string // the option's name; empty for the directive itself
 	Index   int    // of the value in a list option
 	Risk    Risk   // that the value brings with it, which is refused unless it is taken knowingly; else empty
+	Form    Form   // what the options are written in
 	Message string // a sentence without a full stop: what is wrong, and the text to write instead
 }
 
@@ -50,9 +56,32 @@ func (p Problem) Error() string {
 		text = p.Option + ": " + text
 	}
 	if p.Risk != "" {
-		text += "; or, to take the risk, add: " + NewLine("insecure", string(p.Risk)).String()
+		text += "; or, to take the risk, add: " + written(p.Form, "insecure", string(p.Risk))
 	}
 	return text
+}
+
+// A Form is what options are written in.
+type Form uint8
+
+const (
+	Caddyfile Form = iota
+	JSON
+	Either // nobody can tell
+)
+
+// written returns an option of a list with its value, as it is written in the form.
+func written(in Form, option, value string) string {
+	line := option + " " + value
+	quoted, _ := json.Marshal(value)
+	field := fmt.Sprintf("%q: [%s]", option, quoted)
+	switch in {
+	case JSON:
+		return field
+	case Either:
+		return line + " (in JSON, " + field + ")"
+	}
+	return line
 }
 
 // A Risk is one that Insecure can name: what a policy with credentials is refused for otherwise.
@@ -107,15 +136,20 @@ type compiler struct {
 }
 
 func (c *compiler) problem(option string, index int, format string, args ...any) {
-	c.problems = append(c.problems, Problem{Policy: c.options.Name, Option: option, Index: index, Message: fmt.Sprintf(format, args...)})
+	c.problems = append(c.problems, Problem{
+		Policy: c.options.Name, Option: option, Index: index, Form: c.options.Form, Message: fmt.Sprintf(format, args...),
+	})
 }
 
 func (c *compiler) origins() {
 	o := c.options
 	if len(o.AllowOrigins)+len(o.AllowOriginsRegexp)+len(o.Sources) == 0 {
-		if o.Name == DefaultName {
+		switch {
+		case o.Form == JSON:
+			c.problem("", 0, `no origin may call: name those that may ("allow_origins": ["https://app.example.com"]), or allow everyone ("allow_origins": ["*"])`)
+		case o.Name == DefaultName:
 			c.problem("", 0, `no origin may call: name those that may ("cors https://app.example.com"), or allow everyone ("cors *")`)
-		} else {
+		default:
 			c.problem("", 0, `the policy %q is for no origin: name those that it is for, with their scheme ("policy partner https://partner.example.com")`, o.Name)
 		}
 	}
@@ -128,6 +162,8 @@ func (c *compiler) origins() {
 			c.policy.secureOnly = false
 		}
 		switch {
+		case HasPlaceholder(text) && strings.Contains(text, `\`):
+			c.problem("allow_origins", i, `%q has a backslash, which no origin has, and which hides the brace after it: remove it`, text)
 		case o.Unknown != nil && o.Unknown(text):
 			c.incomplete = true
 		case text == "*":
@@ -158,6 +194,11 @@ func (c *compiler) moreThanEveryone() bool {
 
 func (c *compiler) pattern(i int, text string) {
 	p, err := origin.ParsePattern(text)
+	if refused, ok := errors.AsType[*origin.PatternError](err); ok && refused.Expression != "" {
+		c.problem("allow_origins", i, `%q: a "*" stands for whole labels, before the host; for a part of one, write a regular expression: %s`,
+			text, written(c.options.Form, "allow_origins_regexp", refused.Expression))
+		return
+	}
 	if err != nil {
 		c.problem("allow_origins", i, "%v", err)
 		return
@@ -242,21 +283,49 @@ var named = regexp.MustCompile(`\{[a-z_]+\.[^}]*\}`)
 
 func (c *compiler) regexps() {
 	for i, text := range c.options.AllowOriginsRegexp {
-		// By itself first: "a)|(b" must not become an expression of two halves, each of them anchored at one end.
-		if _, err := regexp.Compile(text); err != nil {
-			c.problem("allow_origins_regexp", i, "%q is not an RE2 regular expression: %v", text, err)
-			continue
-		}
 		if name := named.FindString(text); name != "" {
 			c.problem("allow_origins_regexp", i, "%q has the placeholder %s, which expressions do not resolve: list what it stands for in allow_origins", text, name)
 			continue
 		}
-		re := regexp.MustCompile(`\A(?:` + text + `)\z`)
-		c.policy.regexps = append(c.policy.regexps, re)
-		if c.options.AllowCredentials && re.MatchString("https://any-host-at-all.invalid") {
-			c.warnings = append(c.warnings, fmt.Sprintf("the regular expression %q allows hosts of any name, with allow_credentials: every website can act in the name of your signed-in users", text))
+		x, err := origin.ParseExpression(text)
+		if err != nil {
+			c.problem("allow_origins_regexp", i, "%v", err)
+			continue
+		}
+		c.policy.regexps = append(c.policy.regexps, x)
+		// With credentials, an expression allows no http origins, unless that risk is taken.
+		for _, excess := range x.Excesses(!c.options.AllowCredentials || c.policy.insecureHTTP) {
+			c.excess(i, text, excess)
 		}
 	}
+}
+
+// excess refuses an expression that matches more than is written in it, where there are credentials, and else warns of it.
+func (c *compiler) excess(i int, text string, e origin.Excess) {
+	meant := "write out the domains whose pages may call"
+	switch {
+	case e.Suggestion != "":
+		meant = fmt.Sprintf("did you mean %q?", e.Suggestion)
+	case e.Kind == origin.AnotherTenant:
+		meant = "list the origins that are yours, or serve their pages from a domain of your own"
+	case e.Kind == origin.AnotherPort:
+		meant = "write out the port, or [0-9] for each digit that may differ"
+	}
+	if !c.options.AllowCredentials || e.Kind == origin.AnotherPort {
+		c.warnings = append(c.warnings, fmt.Sprintf("allow_origins_regexp: %q also matches %q, which is not written in it: %s", text, e.Origin, meant))
+		return
+	}
+	if e.Kind == origin.AnotherTenant {
+		c.risk("allow_origins_regexp", i, PublicSuffix, "%q with allow_credentials also allows %q: anybody can have a name under %q and act in the name of your signed-in users from there; %s",
+			text, e.Origin, e.Suffix, meant)
+		return
+	}
+	risk := AnyOrigin
+	if e.Suffix != "" && !slices.Contains(c.options.Insecure, string(AnyOrigin)) && slices.Contains(c.options.Insecure, string(PublicSuffix)) {
+		risk = PublicSuffix // which says the same of the suffix that is written
+	}
+	c.risk("allow_origins_regexp", i, risk, "%q with allow_credentials also allows %q, and whoever has that site could act in the name of your signed-in users; %s",
+		text, e.Origin, meant)
 }
 
 func (c *compiler) insecure() {
@@ -357,11 +426,20 @@ func (c *compiler) badFieldName(option string, index int, name string) bool {
 	return true
 }
 
+// bareNumber is a duration below which it was written, in JSON, as a number of seconds: as one of nanoseconds it would be
+// less than anybody means.
+const bareNumber = time.Millisecond
+
 func (c *compiler) maxAge() {
 	age := c.options.MaxAge
 	switch {
+	case age < 0 && c.options.Form == JSON:
+		c.problem("max_age", 0, `%v is negative; to have browsers ask before every call, write: "max_age": 0`, age)
 	case age < 0:
 		c.problem("max_age", 0, "%v is negative; to have browsers ask before every call, write: max_age off", age)
+	case c.options.Form == JSON && 0 < age && age < bareNumber:
+		seconds := min(int64(age), int64(MaxAgeLimit/time.Second))
+		c.problem("max_age", 0, `a number is taken for nanoseconds, and %d of them are less than a second; did you mean "%ds"?`, int64(age), seconds)
 	case age > MaxAgeLimit:
 		c.problem("max_age", 0, "%v is longer than any browser remembers; at most 24h", age)
 	case age%time.Second != 0:

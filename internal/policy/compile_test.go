@@ -9,6 +9,7 @@ import (
 
 func TestCompileRefuses(t *testing.T) {
 	with := func(origins ...string) Options { return Options{AllowOrigins: origins, AllowCredentials: true} }
+	regexps := func(texts ...string) Options { return Options{AllowOriginsRegexp: texts, AllowCredentials: true} }
 	tests := []struct {
 		name    string
 		options Options
@@ -20,13 +21,25 @@ func TestCompileRefuses(t *testing.T) {
 		{"everyone and someone", Options{AllowOrigins: []string{"*", app}}, `remove "*" to allow just those`},
 		{"someone and everyone", Options{AllowOrigins: []string{app, "*"}}, `remove "*" to allow just those`},
 		{"everyone and null", Options{AllowOrigins: []string{"null", "*"}}, `remove "*" to allow just those`},
-		{"everyone and a regexp", Options{AllowOrigins: []string{"*"}, AllowOriginsRegexp: []string{"x"}}, `remove "*" to allow just those`},
+		{"everyone and a regexp", Options{AllowOrigins: []string{"*"}, AllowOriginsRegexp: []string{`https://a\.test`}}, `remove "*" to allow just those`},
 		{"everyone and a placeholder", Options{AllowOrigins: []string{"*", "{http.vars.x}"}}, `remove "*" to allow just those`},
 		{"not as browsers write it", Options{AllowOrigins: []string{"https://Example.com/"}}, `did you mean "https://example.com"?`},
 		{"a regexp that does not compile", Options{AllowOriginsRegexp: []string{"https://("}}, `"https://(" is not an RE2 regular expression`},
 		{"a regexp with a placeholder", Options{AllowOriginsRegexp: []string{`https://.*\.{env.DOMAIN}`}}, `has the placeholder {env.DOMAIN}, which expressions do not resolve`},
+		{"a regexp with an open quotation", Options{AllowOriginsRegexp: []string{`\Qhttps://example.com`}}, `did you mean "\\Qhttps://example.com\\E"?`},
+		{"a regexp in upper case", Options{AllowOriginsRegexp: []string{`HTTPS://APP\.EXAMPLE\.COM`}}, `(origins are in lower case); did you mean "https://app\\.example\\.com"?`},
+		{"a regexp of nothing", Options{AllowOriginsRegexp: []string{``}}, `"" matches no origin`},
 		{"a regexp that closes a group it did not open", Options{AllowOriginsRegexp: []string{"https://a)|(?:b"}}, "is not an RE2 regular expression"},
 
+		{"a regexp of any host", regexps("https://[a-z0-9.]+"), `also allows "https://evil.com", and whoever has that site`},
+		{"the risk of it", regexps("https://[a-z0-9.]+"), "insecure any_origin_with_credentials"},
+		{"a regexp of any name in com", regexps(`.+\.com`), "insecure any_origin_with_credentials"},
+		{"a regexp without a dot before the suffix", regexps(`https://.*example\.com`), `also allows "https://evil-example.com", and whoever has that site could act in the name of your signed-in users; did you mean "https://(?:.+\\.)?example\\.com"?; or, to take the risk, add: insecure any_origin_with_credentials`},
+		{"a regexp with an unescaped dot", regexps(`https://.*.example.com`), `also allows "https://evil-example.com", and whoever has that site could act in the name of your signed-in users; did you mean "https://.*\\.example\\.com"?`},
+		{"a regexp of anybody's name", regexps(`https://my-app-.*\.vercel\.app`), `also allows "https://my-app-evil.vercel.app": anybody can have a name under "vercel.app" and act in the name of your signed-in users from there; list the origins that are yours, or serve their pages from a domain of your own; or, to take the risk, add: insecure public_suffix_with_credentials`},
+		{"suffixes below a suffix", with("https://*.amazonaws.com"), `anybody can have a name under "s3.amazonaws.com"`},
+		{"the risk of them", with("https://*.amazonaws.com"), "insecure public_suffix_with_credentials"},
+		{"a regexp's risk that nobody runs", Options{AllowOriginsRegexp: []string{`https://.*\.example\.com`}, AllowCredentials: true, Insecure: []string{"any_origin_with_credentials"}}, "nothing here needs any_origin_with_credentials: remove it"},
 		{"everyone, with credentials", with("*"), "insecure any_origin_with_credentials"},
 		{"every https origin, with credentials", with("https://*"), "insecure any_origin_with_credentials"},
 		{"every https origin and port, with credentials", with("https://*:*"), "insecure any_origin_with_credentials"},
@@ -53,6 +66,10 @@ func TestCompileRefuses(t *testing.T) {
 		{"a placeholder that can come to no origin", Options{AllowOrigins: []string{"https://{http.request.host}/"}}, "whatever its placeholders are"},
 		{"a placeholder before the default port", Options{AllowOrigins: []string{"https://{http.request.host}:443"}}, "whatever its placeholders are"},
 		{"a placeholder behind a wildcard", Options{AllowOrigins: []string{"https://*.{http.request.host}"}}, "whatever its placeholders are"},
+		{"a backslash before a brace", with(`https://{http.request.uri.query.X\}.example.com:{y}`), `has a backslash, which no origin has, and which hides the brace after it: remove it`},
+		{"a backslash beside a placeholder", Options{AllowOrigins: []string{`https:\\{http.request.host}`}}, `has a backslash`},
+		{"NULL", Options{AllowOrigins: []string{"NULL"}}, `did you mean "null"?`},
+		{"a part of a label", Options{AllowOrigins: []string{"https://*-preview.vercel.app"}}, `write a regular expression: allow_origins_regexp https://[a-z0-9-]+-preview\.vercel\.app`},
 		{"a placeholder in a list", Options{AllowOrigins: []string{"null {http.vars.x}"}}, "whatever its placeholders are"},
 
 		{"CONNECT", Options{AllowOrigins: []string{app}, AllowMethods: []string{"CONNECT"}}, "no script can use the method CONNECT"},
@@ -130,6 +147,12 @@ func TestCompileAccepts(t *testing.T) {
 		"null, knowingly":                   with("null", "null_origin_with_credentials"),
 		"http, knowingly":                   with("http://example.com", "http_origin_with_credentials"),
 		"a public suffix, knowingly":        with("https://*.github.io", "public_suffix_with_credentials"),
+		"a dot at the end":                  {AllowOrigins: []string{"https://example.com."}},
+		"Electron":                          {AllowOrigins: []string{"app://."}},
+		"a regexp of any host, knowingly":   {AllowOriginsRegexp: []string{`https://.*`}, AllowCredentials: true, Insecure: []string{"any_origin_with_credentials"}},
+		"a regexp of any name, knowingly":   {AllowOriginsRegexp: []string{`https://.*\.com`}, AllowCredentials: true, Insecure: []string{"any_origin_with_credentials"}},
+		"the same, as https://*.com is":     {AllowOriginsRegexp: []string{`https://.*\.com`}, AllowCredentials: true, Insecure: []string{"public_suffix_with_credentials"}},
+		"anybody's name, knowingly":         {AllowOriginsRegexp: []string{`https://.*\.vercel\.app`}, AllowCredentials: true, Insecure: []string{"public_suffix_with_credentials"}},
 		"unknown yet":                       {AllowOrigins: []string{"{env.X}"}, AllowCredentials: true, Insecure: []string{"null_origin_with_credentials"}, Unknown: isEnv},
 	} {
 		if _, problems, _ := Compile(o); len(problems) > 0 {
@@ -160,18 +183,24 @@ func TestCompileReportsAll(t *testing.T) {
 
 func TestCompileWarns(t *testing.T) {
 	for name, o := range map[string]Options{
-		"the page of nobody":               {AllowOrigins: []string{"null"}},
-		"matches anything":                 {AllowOriginsRegexp: []string{"https?://.*"}, AllowCredentials: true},
-		"matches anything, among the fine": {AllowOriginsRegexp: []string{`https://a\.test`, ".*"}, AllowCredentials: true},
+		"the page of nobody":            {AllowOrigins: []string{"null"}},
+		"any host":                      {AllowOriginsRegexp: []string{"https?://.*"}},
+		"any host, among the fine":      {AllowOriginsRegexp: []string{`https://a\.test`, ".*"}},
+		"no dot before the suffix":      {AllowOriginsRegexp: []string{`https://.*example\.com`}},
+		"an unescaped dot, http":        {AllowOriginsRegexp: []string{`http://www.example\.com`}},
+		"anybody's name":                {AllowOriginsRegexp: []string{`https://my-app-.*\.vercel\.app`}},
+		"other ports":                   {AllowOriginsRegexp: []string{`https://example\.com:8.*`}},
+		"other ports, with credentials": {AllowOriginsRegexp: []string{`https://example\.com:8.*`}, AllowCredentials: true},
 	} {
 		if _, problems, warnings := Compile(o); len(problems) > 0 || len(warnings) != 1 {
 			t.Errorf("%s: problems %v, warnings %v", name, problems, warnings)
 		}
 	}
 	for name, o := range map[string]Options{
-		"an origin":                 {AllowOrigins: []string{app}},
-		"null, knowingly":           {AllowOrigins: []string{"null"}, AllowCredentials: true, Insecure: []string{"null_origin_with_credentials"}},
-		"a regexp, and credentials": {AllowOriginsRegexp: []string{`https://[a-z]+\.example\.com`}, AllowCredentials: true},
+		"an origin":       {AllowOrigins: []string{app}},
+		"null, knowingly": {AllowOrigins: []string{"null"}, AllowCredentials: true, Insecure: []string{"null_origin_with_credentials"}},
+		"a regexp of http, which credentials do not go to": {AllowOriginsRegexp: []string{`http://.*example\.com`}, AllowCredentials: true},
+		"a regexp, and credentials":                        {AllowOriginsRegexp: []string{`https://[a-z]+\.example\.com`}, AllowCredentials: true},
 	} {
 		if _, _, warnings := Compile(o); len(warnings) > 0 {
 			t.Errorf("%s: %v", name, warnings)
@@ -189,10 +218,31 @@ func TestSecureOnly(t *testing.T) {
 		"everyone":         {Options{AllowOrigins: []string{"*"}}, false},
 		"null":             {Options{AllowOrigins: []string{"null"}}, false},
 		"a placeholder":    {Options{AllowOrigins: []string{"{http.vars.x}"}}, false},
-		"https and regexp": {Options{AllowOrigins: []string{app}, AllowOriginsRegexp: []string{"x"}}, false},
+		"https and regexp": {Options{AllowOrigins: []string{app}, AllowOriginsRegexp: []string{`https://a\.test`}}, false},
 	} {
 		if got := compile(t, test.options).SecureOnly(); got != test.want {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// Problems of options in JSON say what to write in JSON.
+func TestCompileRefusesJSON(t *testing.T) {
+	for name, test := range map[string]struct {
+		options Options
+		want    string
+	}{
+		"nobody":         {Options{}, `name those that may ("allow_origins": ["https://app.example.com"]), or allow everyone ("allow_origins": ["*"])`},
+		"a risk":         {Options{AllowOrigins: []string{"*"}, AllowCredentials: true}, `or, to take the risk, add: "insecure": ["any_origin_with_credentials"]`},
+		"an expression":  {Options{AllowOrigins: []string{"https://*-preview.vercel.app"}}, `write a regular expression: "allow_origins_regexp": ["https://[a-z0-9-]+-preview\\.vercel\\.app"]`},
+		"a negative age": {Options{AllowOrigins: []string{app}, MaxAge: -time.Second}, `write: "max_age": 0`},
+		"600":            {Options{AllowOrigins: []string{app}, MaxAge: 600}, `did you mean "600s"?`},
+		"a week":         {Options{AllowOrigins: []string{app}, MaxAge: 604800}, `did you mean "86400s"?`},
+	} {
+		test.options.Form = JSON
+		_, problems, _ := Compile(test.options)
+		if len(problems) != 1 || !strings.Contains(problems[0].Error(), test.want) {
+			t.Errorf("%s: %v\nwant it to say: %s", name, problems, test.want)
 		}
 	}
 }

@@ -280,8 +280,8 @@ func (p *Policy) allows(o origin.Origin, r *Request) bool {
 	if p.credentials && !p.insecureHTTP && o.Scheme() == "http" && !o.Loopback() {
 		return false
 	}
-	for _, re := range p.regexps {
-		if re.MatchString(o.String()) {
+	for _, x := range p.regexps {
+		if x.Match(o) {
 			return true
 		}
 	}

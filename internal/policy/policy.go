@@ -4,7 +4,6 @@ package policy
 
 import (
 	"context"
-	"regexp"
 
 	"github.com/caddy-cors/caddy-cors/internal/origin"
 )
@@ -16,7 +15,7 @@ type Policy struct {
 	everyone   bool // "*"
 	null       bool
 	origins    origin.Set
-	regexps    []*regexp.Regexp
+	regexps    []*origin.Expression
 	templates  []string
 	sources    []Source
 	secureOnly bool

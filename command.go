@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-cors/caddy-cors/internal/check"
+	"github.com/caddy-cors/caddy-cors/internal/check/ui"
 	"github.com/caddy-cors/caddy-cors/internal/denials"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 )
@@ -21,7 +22,15 @@ The commands below work with the cors directive of the Caddyfile.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Args = cobra.NoArgs // which makes a command that does not exist an error
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-			cmd.AddCommand(denials.Command(), check.Command(check.Handler{Problems: problems}))
+			handler := check.Handler{Problems: problems}
+			first := ui.Command(handler)
+			first.GroupID = "first"
+			cmd.AddGroup(&cobra.Group{ID: first.GroupID, Title: "To start with:"}, &cobra.Group{ID: "others", Title: "In the terminal:"})
+			cmd.AddCommand(first)
+			for _, other := range []*cobra.Command{check.Command(handler), denials.Command()} {
+				other.GroupID = "others"
+				cmd.AddCommand(other)
+			}
 		},
 	})
 }

@@ -28,8 +28,11 @@ var imports = map[string][]string{
 	},
 	module + "/internal/check/edit":      nil,
 	module + "/internal/check/checktest": {module + "/internal/check"},
+	module + "/internal/check/ui": {
+		module + "/internal/check", module + "/internal/denials", module + "/internal/policy",
+	},
 	module: {
-		module + "/internal/check", module + "/internal/denials", module + "/internal/origin", module + "/internal/policy",
+		module + "/internal/check", module + "/internal/check/ui", module + "/internal/denials", module + "/internal/origin", module + "/internal/policy",
 		module + "/origins",
 	},
 	module + "/cmd/caddy":          {module},

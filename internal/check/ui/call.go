@@ -1,0 +1,101 @@
+package ui
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	"github.com/caddy-cors/caddy-cors/internal/check"
+	"github.com/caddy-cors/caddy-cors/internal/denials"
+	"github.com/caddy-cors/caddy-cors/internal/policy"
+)
+
+// A Call is what the form of the page has: the arguments of "caddy cors check", by their names.
+type Call struct {
+	URL         string   `json:"url"`
+	Origin      string   `json:"origin"`
+	Method      string   `json:"method,omitempty"`
+	Headers     []string `json:"headers,omitempty"` // as "Name: value"
+	Credentials bool     `json:"credentials,omitempty"`
+	Reads       []string `json:"reads,omitempty"`
+}
+
+// arguments are the command's.
+func (c Call) arguments() []string {
+	var flags []string
+	add := func(name, value string) {
+		if value != "" {
+			flags = append(flags, name, value)
+		}
+	}
+	add("--origin", c.Origin)
+	if !strings.EqualFold(c.Method, http.MethodGet) {
+		add("-X", c.Method)
+	}
+	for _, field := range c.Headers {
+		add("-H", field)
+	}
+	if c.Credentials {
+		flags = append(flags, "--credentials")
+	}
+	for _, name := range c.Reads {
+		add("--reads", name)
+	}
+	return append(flags, "--", c.URL)
+}
+
+// isSafe reports whether the call's own request changes nothing (RFC 9110, section 9.2.1).
+func (c Call) isSafe() bool {
+	return slices.Contains([]string{"", http.MethodGet, http.MethodHead, http.MethodOptions}, strings.ToUpper(c.Method))
+}
+
+// read reads the call as the command reads its arguments, whose errors say what to write instead.
+func (s *Server) read(c Call) (*check.Check, error) {
+	arguments := c.arguments()
+	if s.options.Config != "" {
+		arguments = append([]string{"--config", s.options.Config}, arguments...)
+		if s.options.Adapter != "" {
+			arguments = append([]string{"--adapter", s.options.Adapter}, arguments...)
+		}
+	}
+	cmd := check.Command(s.options.Handler)
+	if err := cmd.ParseFlags(arguments); err != nil {
+		return nil, fmt.Errorf("the call cannot be read: %w", err)
+	}
+	return check.Parse(caddycmd.Flags{FlagSet: cmd.Flags()}, cmd.Flags().Args())
+}
+
+// callOf is the call of which a request was denied, as far as the denial tells.
+func callOf(d denials.Denial) Call {
+	c := Call{URL: schemeOf(d) + "://" + d.Host + d.Path, Origin: d.Origin, Method: d.Method}
+	if d.Reason == policy.HeaderNotAllowed {
+		c.Headers = []string{d.Detail + ": 1"} // the name is what counts
+	}
+	return c
+}
+
+// schemeOf is the scheme of the URL that was called, which a denial does not tell. A page over https can call https alone,
+// but for hosts of this machine.
+func schemeOf(d denials.Denial) string {
+	host := d.Host
+	if name, port, err := net.SplitHostPort(d.Host); err == nil {
+		switch port {
+		case "443", "8443":
+			return "https"
+		case "80":
+			return "http"
+		}
+		host = name
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	loopback := host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
+	if loopback || strings.HasPrefix(d.Origin, "http://") && host != d.Host {
+		return "http"
+	}
+	return "https"
+}

@@ -44,6 +44,7 @@ func costs() []cost {
 		{"actual/denied/100000-origins-and-all-options", lists(100_000), "GET", from(other)},
 		{"actual/no-origin", one, "GET", nil},
 		{"preflight/allowed", lists(10), "OPTIONS", preflight},
+		{"preflight/allowed/methods-and-headers", `{"allow_origins": ["` + app + `"], "allow_methods": ["PUT"], "allow_headers": ["Content-Type", "Authorization"]}`, "OPTIONS", preflight},
 		{"preflight/denied", one, "OPTIONS", http.Header{"Origin": {other}, "Access-Control-Request-Method": {"PUT"}}},
 	}
 }

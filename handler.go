@@ -74,10 +74,11 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *policy.Req
 		w.WriteHeader(http.StatusForbidden)
 		return true, nil
 	case preflight && !h.ForwardPreflight:
-		values := make([]string, 0, policy.MaxPreflightFields)
+		room := policy.MaxPreflightFields
 		if !d.Policy.NeedsMore() {
-			values = make([]string, 0, policy.MaxPreflightFields-2)
+			room -= 2
 		}
+		values := make([]string, 0, room)
 		answer := h.answers.To(req, d)
 		h.answers.Apply(&answer, w.Header(), values)
 		w.WriteHeader(h.PreflightStatus)

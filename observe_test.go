@@ -225,6 +225,55 @@ func increases(before, after map[string]float64) map[string]float64 {
 	return added
 }
 
+// A request is counted once by each cors that decides about it: by one that only reports, and by the first after it. What
+// passes through another cors, or comes again as an error, is not counted again.
+func TestMetricsOfSeveral(t *testing.T) {
+	const reports, decides = "{kind=\"actual\",mode=\"report_only\"", "{kind=\"actual\",mode=\"decide\""
+	o := livecaddy.Observe(t, `
+		route {
+			cors `+other+` {
+				report_only
+			}
+			cors `+app+`
+			cors https://third.example.com
+			error /error 500
+			respond hello
+		}
+		handle_errors {
+			cors `+other+`
+			respond page
+		}`, "metrics")
+	for _, test := range []struct {
+		path, origin string
+		want         map[string]float64
+	}{
+		{"/", app, map[string]float64{
+			reports + `,outcome="denied",policy="default",reason="origin-not-allowed",server="srv0"}`: 1,
+			decides + `,outcome="allowed",policy="default",reason="",server="srv0"}`:                  1,
+		}},
+		{"/", other, map[string]float64{
+			reports + `,outcome="allowed",policy="default",reason="",server="srv0"}`:                  1,
+			decides + `,outcome="denied",policy="default",reason="origin-not-allowed",server="srv0"}`: 1,
+		}},
+		{"/error", app, map[string]float64{
+			reports + `,outcome="denied",policy="default",reason="origin-not-allowed",server="srv0"}`: 1,
+			decides + `,outcome="allowed",policy="default",reason="",server="srv0"}`:                  1,
+		}},
+	} {
+		t.Run(test.path+" "+test.origin, func(t *testing.T) {
+			before := o.Series()
+			livecaddy.Send(t, "GET", o.URL+test.path, fields{"Origin": test.origin})
+			want := make(map[string]float64)
+			for labels, n := range test.want {
+				want["requests_total"+labels] = n
+			}
+			if got := increases(before, o.Series()); !maps.Equal(got, want) {
+				t.Errorf("the series rose by\n\t%v, want\n\t%v", got, want)
+			}
+		})
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	const directives = `
 		@two path /two

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +109,24 @@ func TestCompileRefuses(t *testing.T) {
 				t.Errorf("got: %s\nwant it to say: %s", got, test.want)
 			}
 		})
+	}
+}
+
+// A method that everybody writes in upper case is not to be written otherwise, because the name is then another.
+func TestCompileRefusesMethodsInTheWrongCase(t *testing.T) {
+	for method := range strings.FieldsSeq("GET HEAD POST PUT DELETE OPTIONS PATCH QUERY COPY LOCK MKCOL MOVE PROPFIND PROPPATCH REPORT SEARCH UNLOCK") {
+		refusal := func(method string) string {
+			_, problems, _ := Compile(Options{AllowOrigins: []string{app}, AllowMethods: []string{method}})
+			return fmt.Sprint(problems)
+		}
+		if got := refusal(method); got != "[]" {
+			t.Errorf("%s is refused: %s", method, got)
+		}
+		for _, written := range []string{strings.ToLower(method), method[:1] + strings.ToLower(method[1:])} {
+			if got, want := refusal(written), fmt.Sprintf("did you mean %q?", method); !strings.Contains(got, want) {
+				t.Errorf("%s: %s, want: %s", written, got, want)
+			}
+		}
 	}
 }
 

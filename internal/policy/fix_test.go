@@ -36,6 +36,7 @@ func TestFix(t *testing.T) {
 	insecure := Options{AllowOrigins: []string{app, "http://intranet.example.com"}, AllowCredentials: true, Insecure: []string{string(HTTPOrigin)}}
 	anything := Options{AllowOrigins: []string{app}, AllowMethods: []string{"*"}, AllowHeaders: []string{"*"}}
 	lists := Options{AllowOrigins: []string{app}, AllowMethods: []string{"PATCH"}, AllowHeaders: []string{"X-One"}}
+	short := Options{AllowOrigins: []string{app}, AllowHeaders: []string{"X"}}
 	twice := preflightOf(map[string][]string{"Origin": {app}, "Access-Control-Request-Method": {"PATCH", "PATCH"}})
 	network := preflightOf(map[string][]string{
 		"Origin": {app}, "Access-Control-Request-Method": {"GET"}, "Access-Control-Request-Private-Network": {"true"},
@@ -94,6 +95,8 @@ func TestFix(t *testing.T) {
 		{"a header of responses", one, preflight(app, "GET", "access-control-allow-origin"), nil, "header of responses"},
 		{"too many headers", one, preflight(app, "GET", strings.Repeat("x-foo,", 1000)), nil, "4 KiB"},
 		{"too many headers, all of them allowed", anything, preflight(app, "GET", strings.Repeat("x-foo,", 1000)), nil, "4 KiB"},
+		{"4096 bytes of header names", short, preflight(app, "GET", strings.Repeat("x,", 4091)+"x-two"), []string{"allow_headers x-two"}, ""},
+		{"4097 bytes of header names", short, preflight(app, "GET", strings.Repeat("x,", 4092)+"x-two"), nil, "4 KiB"},
 		{"headers too long for a line", one, preflight(app, "GET", strings.Repeat("x", 200)+","+strings.Repeat("y", 200)+","+strings.Repeat("z", 200)), nil, "too long"},
 
 		{"a private network", one, network, []string{"allow_private_network"}, ""},

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
+	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 	"github.com/caddy-cors/caddy-cors/internal/origin"
 )
 
@@ -24,23 +25,20 @@ func Parse(flags caddycmd.Flags, args []string) (*Check, error) {
 		return nil, fmt.Errorf("one URL is checked at a time, and there are %d arguments: %q", len(args), args)
 	}
 	c := &Check{
-		request: fetch.Request{
-			URL:         args[0],
-			Origin:      flags.String("origin"),
-			Method:      flags.String("method"),
-			Credentials: flags.Bool("credentials"),
-		},
+		request: fetch.Request{URL: args[0], Origin: flags.String("origin"), Method: flags.String("method")},
 		config:  flags.String("config"),
 		adapter: flags.String("adapter"),
 	}
-	switch scheme, _, ok := strings.Cut(c.request.URL, "://"); {
-	case !ok:
-		return nil, fmt.Errorf("the URL %q has no scheme; did you mean %q?", c.request.URL, "https://"+strings.TrimPrefix(c.request.URL, "//"))
-	case !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https"):
-		return nil, fmt.Errorf("the URL %q is neither an http:// nor an https:// one, and CORS is about those", c.request.URL)
-	}
-	if err := checkOrigin(c.request.Origin); err != nil {
+	if err := c.readCall(flags); err != nil {
 		return nil, err
+	}
+	if err := checkURL(c.request.URL, c.request.Kind); err != nil {
+		return nil, err
+	}
+	if c.page.url == "" || c.request.Origin != "" {
+		if err := checkOrigin(c.request.Origin); err != nil {
+			return nil, err
+		}
 	}
 	headers, _ := flags.GetStringArray("header") // which exists
 	for _, text := range headers {
@@ -48,7 +46,7 @@ func Parse(flags caddycmd.Flags, args []string) (*Check, error) {
 		if !ok || name == "" {
 			return nil, fmt.Errorf("the header %q is not a name, a colon and a value, such as 'Content-Type: application/json'", text)
 		}
-		c.request.Header = append(c.request.Header, fetch.Field{Name: name, Value: strings.TrimSpace(value)})
+		c.request.Header = append(c.request.Header, fetch.Field{Name: name, Value: fetchspec.NormalizeValue(value)})
 	}
 	reads, _ := flags.GetStringArray("reads")
 	for _, name := range reads {
@@ -73,9 +71,26 @@ func Parse(flags caddycmd.Flags, args []string) (*Check, error) {
 	return c, nil
 }
 
+// checkURL reports a URL without a scheme, or with one that CORS is not about.
+func checkURL(text string, kind fetch.Kind) error {
+	scheme, _, ok := strings.Cut(text, "://")
+	scheme = strings.ToLower(scheme)
+	switch {
+	case !ok:
+		return fmt.Errorf("the URL %q has no scheme; did you mean %q?", text, "https://"+strings.TrimPrefix(text, "//"))
+	case scheme == "http" || scheme == "https":
+		return nil
+	case scheme != "ws" && scheme != "wss":
+		return fmt.Errorf("the URL %q is neither an http:// nor an https:// one, and CORS is about those", text)
+	case kind != fetch.KindWebSocket:
+		return fmt.Errorf("the URL %q is that of a WebSocket: add --kind websocket", text)
+	}
+	return nil
+}
+
 func checkOrigin(text string) error {
 	if text == "" {
-		return errors.New("--origin is missing: the origin of the page that calls, such as --origin https://app.example.com")
+		return errors.New("--origin is missing: the origin of the page that calls, such as --origin https://app.example.com, or its --page")
 	}
 	if _, ok := origin.Parse(text); ok || text == origin.Null {
 		return nil

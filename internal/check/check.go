@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"golang.org/x/net/http/httpguts"
@@ -19,9 +20,13 @@ import (
 // A Check is what the command is asked.
 type Check struct {
 	request         fetch.Request
+	page            page
 	reads           []string
 	config, adapter string
 	network         http.RoundTripper
+	maxTime         time.Duration // for all requests of an attempt together
+	yes             bool          // whether a live request that could change something is asked for
+	showSecrets     bool
 }
 
 // An attempt is one run of the browser's algorithm.
@@ -55,9 +60,15 @@ func (a *attempt) lastResponse() (int, http.Header) {
 
 // try runs the browser's algorithm once.
 func (c *Check) try(ctx context.Context, transport http.RoundTripper) (*attempt, error) {
-	client := fetch.Client{Transport: timed{transport, requestTimeout}}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.maxTime, errMaxTime)
+	defer cancel()
+	limit := requestTimeout
+	if c.request.Kind == fetch.KindEventSource { // whose server may wait for an event
+		limit = c.maxTime
+	}
+	client := fetch.Client{Transport: timed{transport, limit}}
 	result, err := client.Fetch(ctx, c.request)
-	if err != nil {
+	if err != nil && result == nil {
 		return nil, err
 	}
 	a := &attempt{result: result, cause: result.Cause}
@@ -71,7 +82,10 @@ func (c *Check) try(ctx context.Context, transport http.RoundTripper) (*attempt,
 		}
 		a.warnings = append(a.warnings, warning)
 	}
-	if result.Verdict == fetch.Allowed {
+	if err != nil {
+		return a, err
+	}
+	if result.Verdict == fetch.Allowed && !c.request.PreflightOnly {
 		c.checkReads(a)
 		if result.Status >= 400 {
 			a.warn("error-status", "The script gets the response, and its status is %d.", result.Status)
@@ -131,6 +145,9 @@ func (c *Check) couldRead(a *attempt, name string) bool {
 		}
 	}
 	exposed := r.Header.Values("Access-Control-Expose-Headers")
+	if r.Opaque {
+		return false
+	}
 	sameOrigin := !slices.ContainsFunc(r.Steps, func(step fetch.Step) bool {
 		return step.Outcome == fetch.CORS || step.Outcome == fetch.Preflight || step.Outcome == fetch.Cached
 	})
@@ -141,12 +158,23 @@ func (c *Check) couldRead(a *attempt, name string) bool {
 // Run checks, and reports. It needs of the cors handler what h has, for configurations.
 func (c *Check) Run(ctx context.Context, h Handler) *Report {
 	silence()
+	report := c.run(ctx, h)
+	if !c.showSecrets {
+		report.cutSecrets()
+	}
+	return report
+}
+
+func (c *Check) run(ctx context.Context, h Handler) *Report {
+	if err := c.loadPage(ctx); err != nil {
+		return unknown(explainFailure(err))
+	}
 	if c.config != "" {
 		return c.runConfig(ctx, h)
 	}
 	a, err := c.try(ctx, c.network)
 	if err != nil {
-		return unknown(explainFailure(err))
+		return failed(a, err)
 	}
 	report := newReport(a)
 	if a.cause != nil {
@@ -182,7 +210,7 @@ func (c *Check) runConfig(ctx context.Context, h Handler) *Report {
 			if local, ok := errors.AsType[notLocalError](err); ok {
 				return unknown("not-in-config", local.Error())
 			}
-			return unknown(explainFailure(err))
+			return failed(a, err)
 		}
 		if err != nil {
 			return report
@@ -225,7 +253,7 @@ func (c *Check) tryConfig(ctx context.Context, tree map[string]any, trial bool) 
 	}
 	a, err := c.try(ctx, config)
 	if err != nil {
-		return nil, err
+		return a, err
 	}
 	for _, e := range a.exchanges {
 		if e.server == "" {

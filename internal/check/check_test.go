@@ -3,13 +3,18 @@ package check
 import (
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetch"
 )
 
 // Colors are for terminals alone, and no text has any other control character.
@@ -105,3 +110,50 @@ func TestOverlayStorage(t *testing.T) {
 		}
 	}
 }
+
+// A person at a terminal says that a request which could change something is to be made.
+func TestRefuseUnasked(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		check    Check
+		terminal bool
+		refused  bool
+	}{
+		{name: "DELETE at a terminal", check: Check{request: fetch.Request{Method: "DELETE"}}, terminal: true, refused: true},
+		{name: "a POST", check: Check{request: fetch.Request{Method: "POST"}}, terminal: true, refused: true},
+		{name: "GET", check: Check{request: fetch.Request{Method: "GET"}}, terminal: true},
+		{name: "in a script", check: Check{request: fetch.Request{Method: "DELETE"}}},
+		{name: "with --yes", check: Check{request: fetch.Request{Method: "DELETE"}, yes: true}, terminal: true},
+		{name: "the preflight alone", check: Check{request: fetch.Request{Method: "DELETE", PreflightOnly: true}}, terminal: true},
+		{name: "against a configuration", check: Check{request: fetch.Request{Method: "DELETE"}, config: "Caddyfile"}, terminal: true},
+	} {
+		if err := test.check.refuseUnasked(test.terminal); (err != nil) != test.refused {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
+
+// A server may wait for the first event before it answers at all, longer than another may.
+func TestEventSourceWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := roundTripper(func(r *http.Request) (*http.Response, error) {
+			select {
+			case <-time.After(12 * time.Second):
+				header := http.Header{"Access-Control-Allow-Origin": {"*"}, "Content-Type": {"text/event-stream"}}
+				return &http.Response{StatusCode: 200, Header: header, Body: http.NoBody}, nil
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+		})
+		for kind, want := range map[fetch.Kind]bool{fetch.KindEventSource: true, fetch.KindFetch: false} {
+			c := &Check{request: fetch.Request{URL: "https://api.example.com", Origin: "https://app.example.com", Kind: kind}, maxTime: defaultMaxTime}
+			if _, err := c.try(t.Context(), slow); (err == nil) != want {
+				t.Errorf("%s: %v", kind, err)
+			}
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

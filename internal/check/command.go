@@ -66,11 +66,7 @@ could not be found out: an argument is wrong, a server does not answer.`,
 		SilenceUsage:  true,
 	}
 	f := cmd.Flags()
-	f.String("origin", "", "The origin of the page, such as https://app.example.com; or null")
-	f.StringP("method", "X", "", "The method that the script uses, if it is not GET")
-	f.StringArrayP("header", "H", nil, "A header that the script sets, as 'Name: value'; can be repeated")
-	f.Bool("credentials", false, "The script asks for credentials: 'include', so that cookies are sent")
-	f.StringArray("reads", nil, "A response header that the script reads; can be repeated")
+	addCallFlags(f)
 	f.StringP("config", "c", "", "Check against this configuration, and not a live server")
 	f.StringP("adapter", "a", "", "Name of the config adapter to apply (when --config is used)")
 	f.StringArray("resolve", nil, "Where a live server is, as host:port:address; can be repeated")
@@ -93,6 +89,9 @@ could not be found out: an argument is wrong, a server does not answer.`,
 		asJSON, _ := f.GetBool("json")
 		c, err := Parse(caddycmd.Flags{FlagSet: f}, args)
 		var report *Report
+		if err == nil {
+			err = c.refuseUnasked(term.IsTerminal(int(os.Stdin.Fd())))
+		}
 		if err != nil {
 			report = unknown("arguments", err.Error())
 		} else {
@@ -100,10 +99,7 @@ could not be found out: an argument is wrong, a server does not answer.`,
 		}
 		switch {
 		case asJSON:
-			encoder := json.NewEncoder(cmd.OutOrStdout())
-			encoder.SetIndent("", "  ")
-			encoder.SetEscapeHTML(false)
-			if err := encoder.Encode(report); err != nil {
+			if err := report.writeJSON(cmd.OutOrStdout()); err != nil {
 				return exit(cmd, exitUnknown)
 			}
 		case report.Verdict == VerdictUnknown && len(report.Steps) == 0:

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetch"
 )
 
 // requestTimeout is how long a server may take to answer one request.
@@ -54,8 +56,11 @@ func (t timed) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeoutCause(r.Context(), t.limit, errTimeout)
 	response, err := t.RoundTripper.RoundTrip(r.WithContext(ctx))
 	if err != nil {
-		if context.Cause(ctx) == errTimeout {
+		switch context.Cause(ctx) {
+		case errTimeout:
 			err = fmt.Errorf("%w within %v", errTimeout, t.limit)
+		case errMaxTime:
+			err = errMaxTime
 		}
 		cancel()
 		return nil, err
@@ -64,7 +69,10 @@ func (t timed) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-var errTimeout = errors.New("no answer")
+var (
+	errTimeout = errors.New("no answer")
+	errMaxTime = errors.New("all requests together take longer than --max-time allows")
+)
 
 // A cancelingBody ends its request when it is closed.
 type cancelingBody struct {
@@ -93,7 +101,9 @@ func explainFailure(err error) (code, message string) {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "interrupted", "The check was interrupted."
-	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, fetch.ErrNoPreflight):
+		return "no-preflight", "The call needs no preflight, so with --preflight-only there is nothing to ask."
+	case errors.Is(err, errTimeout), errors.Is(err, errMaxTime), errors.Is(err, context.DeadlineExceeded):
 		return "timeout", fmt.Sprintf("The server does not answer: %v.", err)
 	case errors.As(err, &dns):
 		return "dns", fmt.Sprintf("The address of %q cannot be found: %v. If the name is only known elsewhere, say where the server is with --resolve.", dns.Name, err)

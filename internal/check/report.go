@@ -1,9 +1,11 @@
 package check
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -22,6 +24,10 @@ type Report struct {
 	Status          int      `json:"status,omitempty"`
 	URL             string   `json:"url,omitempty"`
 	ReadableHeaders []string `json:"readable_headers"`
+	Opaque          bool     `json:"opaque,omitempty"` // it sees nothing of it
+
+	// Needs is all that the response which blocks the call is seen to lack; null if it is not that.
+	Needs *Needs `json:"needs"`
 
 	Steps []Step `json:"steps"`
 
@@ -39,6 +45,17 @@ type Cause struct {
 	At      string   `json:"at,omitempty"`     // "request", "preflight", "redirect" or "response"
 	Origin  string   `json:"origin,omitempty"` // the Origin of the request
 	Names   []string `json:"names,omitempty"`  // the method, the header names or the values that it is about
+}
+
+// Needs has what a response lacks that the call needs.
+type Needs struct {
+	URL         string   `json:"url"`
+	At          string   `json:"at"`                    // as of the cause
+	Status      bool     `json:"status,omitempty"`      // a status from 200 to 299, of a preflight
+	Origin      string   `json:"origin,omitempty"`      // in Access-Control-Allow-Origin
+	Credentials bool     `json:"credentials,omitempty"` // Access-Control-Allow-Credentials: true
+	Method      string   `json:"method,omitempty"`      // in Access-Control-Allow-Methods
+	Headers     []string `json:"headers,omitempty"`     // in Access-Control-Allow-Headers
 }
 
 type Warning struct {
@@ -72,11 +89,15 @@ func newReport(a *attempt) *Report {
 		Status:          r.Status,
 		URL:             r.URL,
 		ReadableHeaders: append([]string{}, r.ReadableHeaders...),
+		Opaque:          r.Opaque,
 		Steps:           []Step{},
 	}
 	if c := a.cause; c != nil {
 		report.Verdict = string(fetch.Blocked)
 		report.Cause = &Cause{Code: string(c.Code), Message: c.Message, URL: c.URL, Hop: c.Hop, At: string(c.At), Origin: c.Origin, Names: c.Names}
+	}
+	if n := r.Needs; n != nil {
+		report.Needs = &Needs{n.URL, string(n.At), n.Status, n.Origin, n.Credentials, n.Method, n.Headers}
 	}
 	for _, s := range r.Steps {
 		step := Step{Algorithm: s.Algorithm, Outcome: string(s.Outcome), Text: s.Text, URL: s.URL}
@@ -100,6 +121,31 @@ func unknown(code, message string) *Report {
 	}
 }
 
+// writeJSON writes the report, in which all that is not printable ASCII is escaped.
+func (r *Report) writeJSON(w io.Writer) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(r); err != nil {
+		return err
+	}
+	_, err := w.Write(printable.JSON(text.Bytes()))
+	return err
+}
+
+// failed is the report of a call that ends where a server cannot be asked, with all that was found before.
+func failed(a *attempt, err error) *Report {
+	code, message := explainFailure(err)
+	if a == nil {
+		return unknown(code, message)
+	}
+	report := newReport(a)
+	report.Cause = &Cause{Code: code, Message: message}
+	return report
+}
+
+// ExitCode is the command's: 0 for an allowed call, 1 for a blocked one, and 2 if that is unknown.
 func (r *Report) ExitCode() int {
 	switch r.Verdict {
 	case string(fetch.Allowed):
@@ -130,15 +176,7 @@ func (r *Report) text(c *Check, color bool) string {
 		}
 		fmt.Fprintf(&b, format+"\n", args...)
 	}
-	asks := ""
-	if c.request.Credentials {
-		asks = ", with credentials"
-	}
-	method := c.request.Method
-	if method == "" {
-		method = http.MethodGet
-	}
-	say("A page of %s calls %s %s"+asks+".", c.request.Origin, method, c.request.URL)
+	say("A page of %s calls %s %s%s.", c.request.Origin, c.request.Method, c.request.URL, c.describe())
 	b.WriteByte('\n')
 	for _, step := range r.Steps {
 		if step.Exchange == nil {
@@ -159,13 +197,18 @@ func (r *Report) text(c *Check, color bool) string {
 	}
 	b.WriteByte('\n')
 
-	if r.Verdict == string(fetch.Allowed) {
+	switch r.Verdict {
+	case string(fetch.Allowed):
 		b.WriteString(p.good)
 		b.WriteString("Allowed." + p.reset)
-		say(" The script gets the response, whose status is %d, and can read: %s", r.Status, strings.Join(r.ReadableHeaders, ", "))
-	} else {
+		say(" %s", r.gets(c))
+	case string(fetch.Blocked):
 		b.WriteString(p.bad)
 		b.WriteString("Blocked." + p.reset)
+		say(" %s", r.Cause.Message)
+	default:
+		b.WriteString(p.note)
+		b.WriteString("Unknown." + p.reset)
 		say(" %s", r.Cause.Message)
 	}
 	for _, w := range r.Warnings {
@@ -174,6 +217,21 @@ func (r *Report) text(c *Check, color bool) string {
 	}
 	r.sayFixes(&b, say)
 	return b.String()
+}
+
+// gets says what the page gets of an allowed call.
+func (r *Report) gets(c *Check) string {
+	switch {
+	case c.request.PreflightOnly:
+		return "The preflight allows the request."
+	case r.Opaque:
+		return "The response is opaque: it is for the browser alone."
+	case c.request.Kind == fetch.KindWebSocket:
+		return "The server has opened the connection."
+	case !c.request.Kind.Scripted():
+		return fmt.Sprintf("The page gets the response, whose status is %d.", r.Status)
+	}
+	return fmt.Sprintf("The script gets the response, whose status is %d, and can read: %s", r.Status, strings.Join(r.ReadableHeaders, ", "))
 }
 
 // sayHeaders prints some fields of a header, in the order of their names.

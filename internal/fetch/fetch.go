@@ -10,6 +10,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"net/http"
 )
 
@@ -50,6 +51,10 @@ type Request struct {
 
 	// Cookie is the value of the Cookie field that a browser would send to the URL's host, if it has any.
 	Cookie string
+
+	// PreflightOnly has the preflight made, and nothing else: the call ends, and is allowed as far as that goes, where the
+	// request itself would be made. It fails with [ErrNoPreflight] where the call needs no preflight.
+	PreflightOnly bool
 }
 
 // A Field is one field of a script's headers.
@@ -63,6 +68,9 @@ type Client struct {
 
 	preflights preflightCache
 }
+
+// ErrNoPreflight says that a call whose preflight alone is to be made needs none.
+var ErrNoPreflight = errors.New("the call needs no preflight")
 
 // Fetch does what a browser does for the page's call. Its error says that this could not be found out: a request that
 // is not in the package's scope, or a server that could not be asked. A browser blocks a call to such a server, too,
@@ -83,7 +91,8 @@ type Result struct {
 	Needs   *Needs // of one that is blocked for what a response does not allow
 
 	// Of an allowed one, what the script sees: response.status, .url, and the names in response.headers, in lower case
-	// and sorted. Of an opaque response, it sees nothing: the status is 0, the URL is empty.
+	// and sorted. Of an opaque response, it sees nothing: the status is 0, the URL is empty. So they are where the
+	// preflight alone was made.
 	Status          int
 	URL             string
 	ReadableHeaders []string
@@ -264,6 +273,7 @@ const (
 	CookieNotSent     WarningCode = "cookie-not-sent"    // to another host, or without credentials
 	PolicyCondition   WarningCode = "policy-condition"   // a Content-Security-Policy allows it with a nonce or a hash
 	PolicyReportOnly  WarningCode = "policy-report-only" // one that only reports would block it
+	PreflightOnly     WarningCode = "preflight-only"     // the request itself was not made, as it was asked
 	PreflightNotSeen  WarningCode = "preflight-not-seen" // it is not in a record
 	UnsupportedStream WarningCode = "unsupported-stream" // by some engines
 	VaryOrigin        WarningCode = "vary-origin"        // a shared cache could give one origin's response to another

@@ -1,6 +1,12 @@
 package fetch
 
-import "slices"
+import (
+	"errors"
+	"slices"
+)
+
+// errPreflightOnly ends a call whose preflight alone was to be made.
+var errPreflightOnly = errors.New("the preflight alone was to be made")
 
 // httpFetch is "HTTP fetch" (section 4.4), without service workers.
 func (f *fetch) httpFetch(makePreflight bool) (*response, error) {
@@ -12,6 +18,12 @@ func (f *fetch) httpFetch(makePreflight bool) (*response, error) {
 		}
 	}
 
+	switch {
+	case f.preflightOnly && makePreflight:
+		return nil, errPreflightOnly
+	case f.preflightOnly:
+		return nil, ErrNoPreflight
+	}
 	response, err := f.networkOrCacheFetch()
 	if err != nil {
 		return nil, err

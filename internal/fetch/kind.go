@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -81,18 +82,19 @@ var kindInfos = map[Kind]kindInfo{
 	KindWebSocket:   {resource: "WebSocket", endpoint: "WebSocket endpoint", constructor: "WebSocket constructor", accept: "*/*", directive: "connect-src", script: true},
 }
 
-// check reports what a request asks for that its kind does not have.
-func (r Request) check() error {
+// Validate reports what a request asks for that its kind does not have.
+func (r Request) Validate() error {
+	r.Kind = cmp.Or(r.Kind, KindFetch)
 	info, ok := kindInfos[r.Kind]
 	switch {
 	case !ok:
-		return fmt.Errorf("%q is not a kind of call; those are %q", r.Kind, Kinds)
+		return fmt.Errorf("%q is not a kind of call; the kinds are %s", r.Kind, kindList())
 	case r.NoCORS && !info.plain:
 		return fmt.Errorf("a call of the kind %q cannot be made without CORS", r.Kind)
-	case r.Method != "" && !info.anyMethod && r.Method != r.Kind.method():
-		return fmt.Errorf("a call of the kind %q is a %s always", r.Kind, r.Kind.method())
 	case r.Body != nil && !info.hasBody:
 		return fmt.Errorf("a call of the kind %q has no body", r.Kind)
+	case r.Method != "" && !info.anyMethod && r.Method != r.Kind.Method():
+		return fmt.Errorf("a call of the kind %q is always a %s", r.Kind, r.Kind.Method())
 	case !info.anyMethod && slices.ContainsFunc(r.Header, func(f Field) bool { return !r.Kind.setsHeader(f.Name) }):
 		return fmt.Errorf("no script can set a header of a call of the kind %q", r.Kind)
 	case r.Credentials && r.Kind == KindFont:
@@ -101,13 +103,26 @@ func (r Request) check() error {
 	return nil
 }
 
+// kindList has all kinds, for a sentence.
+func kindList() string {
+	names := make([]string, len(Kinds))
+	for i, k := range Kinds {
+		names[i] = string(k)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Scripted reports whether a script makes the call, and could be told the response, as opposed to an element or a style
+// sheet.
+func (k Kind) Scripted() bool { return kindInfos[cmp.Or(k, KindFetch)].script }
+
 // setsHeader reports whether a call of a kind whose header is not the script's has a field all the same that it can set.
 func (k Kind) setsHeader(name string) bool {
 	return k == KindBeacon && strings.EqualFold(name, "Content-Type")
 }
 
-// method is what a call has if the script does not choose one.
-func (k Kind) method() string {
+// Method is what a call has if the script does not choose one.
+func (k Kind) Method() string {
 	if k == KindBeacon || k == KindStream {
 		return http.MethodPost
 	}

@@ -1,6 +1,7 @@
 package fetch_test
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -521,5 +522,28 @@ func TestLocationBytes(t *testing.T) {
 		if result := do(t, s, fetch.Request{URL: api}); result.URL != api+want {
 			t.Errorf("%q leads to %s, want %s", location, result.URL, want)
 		}
+	}
+}
+
+// The preflight alone, to see whether something would be allowed that is better not done.
+func TestPreflightOnly(t *testing.T) {
+	s := &servers{answers: map[string]answer{
+		"OPTIONS " + api + "/":  {204, allow(app, "Access-Control-Allow-Methods", "DELETE")},
+		"OPTIONS " + api + "/2": {204, allow(app)},
+	}}
+	result := do(t, s, fetch.Request{URL: api, Method: "DELETE", PreflightOnly: true})
+	if result.Verdict != fetch.Allowed || result.Status != 0 || len(s.requests) != 1 {
+		t.Errorf("the result is %+v, after %q", result, s.asked())
+	}
+	if !slices.ContainsFunc(result.Warnings, func(w fetch.Warning) bool { return w.Code == fetch.PreflightOnly }) {
+		t.Errorf("it does not say so: %+v", result.Warnings)
+	}
+	if got := verdict(do(t, s, fetch.Request{URL: api + "/2", Method: "DELETE", PreflightOnly: true})); got != "method-not-allowed" {
+		t.Errorf("one that allows nothing is %s", got)
+	}
+	s.requests = nil
+	result, err := (&fetch.Client{Transport: s}).Fetch(t.Context(), fetch.Request{URL: api, Origin: app, PreflightOnly: true})
+	if !errors.Is(err, fetch.ErrNoPreflight) || result.Verdict != fetch.Unknown || len(s.requests) != 0 {
+		t.Errorf("without need of one: %+v, %v, after %q", result, err, s.asked())
 	}
 }

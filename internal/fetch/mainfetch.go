@@ -24,6 +24,10 @@ func (f *fetch) run() (*Result, error) {
 		r.Verdict = Blocked
 		f.step(f.failedIn(), Failed, r.Cause.URL, r.Cause.Message)
 		return r, nil
+	case errors.Is(err, errPreflightOnly):
+		r.Verdict, r.ReadableHeaders = Allowed, []string{}
+		f.warn(PreflightOnly, "The preflight allows the request, which was not made: whether its response allows the page, too, is not known.")
+		return r, nil
 	case err != nil && len(r.Steps) == 0:
 		return nil, err
 	case err != nil:

@@ -187,7 +187,7 @@ func (f *fetch) site() string {
 const maxDrained = 4 << 10
 
 func drain(answer *http.Response) {
-	if answer.ContentLength >= 0 && answer.ContentLength <= maxDrained {
+	if answer.StatusCode != http.StatusSwitchingProtocols && answer.ContentLength >= 0 && answer.ContentLength <= maxDrained {
 		_, _ = io.Copy(io.Discard, answer.Body) // whatever comes of it
 	}
 	answer.Body.Close()

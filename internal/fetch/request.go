@@ -32,6 +32,7 @@ type fetch struct {
 	credentials    string
 	cookie         string
 	unsafeRequest  bool       // the "unsafe-request flag": its method and header can need a preflight
+	preflightOnly  bool       // as in the Request
 	usePreflight   bool       // the "use-CORS-preflight flag"
 	urls           []*url.Url // the URL list, of which the last is the current one
 	tainting       tainting
@@ -56,10 +57,10 @@ const (
 // newFetch makes the Standard's request of what a page asks for. An error is about what the package cannot fetch, not
 // about what a browser would not.
 func (c *Client) newFetch(ctx context.Context, r Request) (*fetch, error) {
-	r.Kind = cmp.Or(r.Kind, KindFetch)
-	if err := r.check(); err != nil {
+	if err := r.Validate(); err != nil {
 		return nil, err
 	}
+	r.Kind = cmp.Or(r.Kind, KindFetch)
 	if r.Origin == "" && r.Page != nil {
 		r.Origin = r.Page.Origin()
 	}
@@ -78,7 +79,9 @@ func (c *Client) newFetch(ctx context.Context, r Request) (*fetch, error) {
 		credentials: r.credentials(),
 		cookie:      r.Cookie,
 		tainting:    basic,
-		result:      new(Result),
+
+		preflightOnly: r.PreflightOnly,
+		result:        new(Result),
 	}
 	// Mixed Content, "does settings prohibit mixed security contexts?", but for pages on loopback.
 	f.prohibitsMixed = parsed.Scheme() == "https" ||
@@ -170,7 +173,7 @@ const typeOfString = "text/plain;charset=UTF-8"
 
 // setMethod takes the script's method over, or throws one of the exceptions.
 func (f *fetch) setMethod(r Request, notOne, forbidden string) error {
-	method := cmp.Or(r.Method, f.kind.method())
+	method := cmp.Or(r.Method, f.kind.Method())
 	switch {
 	case !fetchspec.IsToken(method):
 		return f.exception(InvalidMethod, notOne, fmt.Sprintf("'%s' is not a valid HTTP method.", method), method)

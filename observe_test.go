@@ -465,7 +465,7 @@ func TestDenialsOfDirectives(t *testing.T) {
 	}
 	call("/a/1", "/b/1", "/b/1", "/b/1", "/c/1", "/c/1")
 	want("at first", map[string]float64{"/a/1 false": 1, "/b/1 false": 3, "/c/1 true": 2})
-	o.ReloadInPlace("header X-Version 2\n" + directives)
+	o.Reload("header X-Version 2\n" + directives)
 	call("/a/1", "/b/1")
 	want("after a reload that leaves them alone", map[string]float64{"/a/1 false": 2, "/b/1 false": 4, "/c/1 true": 2})
 	if lines := o.Logged(); len(lines) != 3 {

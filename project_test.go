@@ -27,6 +27,7 @@ var imports = map[string][]string{
 		module + "/internal/origin", module + "/internal/policy", module + "/internal/fetch", module + "/internal/printable",
 	},
 	module + "/internal/check/edit":      nil,
+	module + "/internal/check/pasted":    {module + "/internal/fetch", module + "/internal/fetchspec", module + "/internal/origin"},
 	module + "/internal/check/checktest": {module + "/internal/check"},
 	module + "/internal/check/ui": {
 		module + "/internal/check", module + "/internal/denials", module + "/internal/policy",

@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
+	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 	"github.com/caddy-cors/caddy-cors/internal/printable"
@@ -25,10 +25,10 @@ func Command() *cobra.Command {
 		Use:   "denials [--json] [--address <interface>] [--config <path> [--adapter <name>]]",
 		Short: "Lists what the cors directives of the running Caddy deny",
 		Long: `Lists the cross-origin requests that the cors directives of the running Caddy
-have denied since it was started, or would have denied where they only report:
-how often, when last, of which origin, what was denied and where, and the line
-that would allow it, to be added to the cors block or the policy block named. Before you add a
-line, make sure that the origin is one of yours: anybody can send any origin.
+have denied since it was started, and then those that they would have denied,
+but only report: of which origin, what was denied and where, how often and when
+last, and the line that would allow it. Before you add a line, make sure that
+the origin is one of yours: anybody can send any origin.
 
 Requests that are alike are listed once, the most frequent ones first. Reloads
 keep the list. To clear it, send a DELETE to /cors/denials of the admin API.
@@ -38,7 +38,7 @@ given with --address, or is taken from the given --config, if it is not the
 default.
 
 With --json, the list is printed as the admin API sends it. It knows more of
-each of them than the table, such as the method, and when it was first seen.`,
+each denial, such as the method, and when it was first seen.`,
 		Example: `  caddy cors denials
   caddy cors denials --address localhost:2020
   caddy cors denials --json | jq -r '.denials[].fix'`,
@@ -48,7 +48,7 @@ each of them than the table, such as the method, and when it was first seen.`,
 	cmd.Flags().StringP("config", "c", "", "Configuration file to use to parse the admin address, if --address is not used")
 	cmd.Flags().StringP("adapter", "a", "", "Name of config adapter to apply (when --config is used)")
 	cmd.Flags().String("address", "", "The address to use to reach the admin API endpoint, if not the default")
-	cmd.Flags().Bool("json", false, "Print JSON instead of a table")
+	cmd.Flags().Bool("json", false, "Print JSON instead of text")
 	return cmd
 }
 
@@ -57,49 +57,83 @@ func listDenials(flags caddycmd.Flags) (int, error) {
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, fmt.Errorf("finding out the address of the admin API: %w", err)
 	}
-	response, err := caddycmd.AdminAPIRequest(address, http.MethodGet, Path, nil, nil)
+	report, text, err := Fetch(address)
 	if err != nil {
-		return caddy.ExitCodeFailedStartup, fmt.Errorf("no list of denials from %s: is Caddy running there, with its admin API on and this module in it? Another address can be given with --address: %w", address, err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return caddy.ExitCodeFailedStartup, fmt.Errorf("reading the list of denials from %s: %w", address, err)
-	}
-	var report Report
-	if err := json.Unmarshal(body, &report); err != nil {
-		return caddy.ExitCodeFailedStartup, fmt.Errorf("what %s sends is no list of denials: %w", address, err)
+		return caddy.ExitCodeFailedStartup, err
 	}
 	if flags.Bool("json") {
-		fmt.Print(string(body))
-	} else {
-		fmt.Print(report.table())
+		fmt.Print(text)
+		return caddy.ExitCodeSuccess, nil
+	}
+	fmt.Print(report.text(terminalWidth()))
+	if err := remember(address, report.numbered()); err != nil {
+		fmt.Fprintf(os.Stderr, "caddy cors denials: the numbers cannot be remembered for caddy cors allow: %v\n", err)
 	}
 	return caddy.ExitCodeSuccess, nil
 }
 
-// table returns the report as text, of which nothing can control a terminal.
-func (r Report) table() string {
+// Fetch asks a running Caddy for its list, at an address of its admin API as [caddycmd.AdminAPIRequest] takes it. It
+// returns the list and its JSON text.
+func Fetch(address string) (report Report, text string, err error) {
+	response, err := caddycmd.AdminAPIRequest(address, http.MethodGet, Path, nil, nil)
+	if err != nil {
+		return report, "", fmt.Errorf("no list of denials from %s: is Caddy running there, with its admin API on and this module in it? Another address can be given with --address: %w", address, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return report, "", fmt.Errorf("reading the list of denials from %s: %w", address, err)
+	}
+	if err := json.Unmarshal(body, &report); err != nil {
+		return report, "", fmt.Errorf("what %s sends is not a list of denials: %w", address, err)
+	}
+	return report, string(body), nil
+}
+
+// The widths that text is made for, in columns.
+const (
+	standardWidth = 80
+	leastWidth    = 40
+	mostWidth     = 120
+)
+
+func terminalWidth() int {
+	width, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return standardWidth
+	}
+	return min(max(width, leastWidth), mostWidth)
+}
+
+// numbered returns the denials in the order in which they are shown: the real ones first. The first has the number 1.
+func (r Report) numbered() []Denial {
+	var real, reported []Denial
+	for _, d := range r.Denials {
+		if d.ReportOnly {
+			reported = append(reported, d)
+		} else {
+			real = append(real, d)
+		}
+	}
+	return append(real, reported...)
+}
+
+// text returns the report for a person. No line is longer than width, but for those that are to be copied, and nothing in
+// it can control a terminal.
+func (r Report) text(width int) string {
 	var b strings.Builder
-	if len(r.Denials) == 0 {
+	list := r.numbered()
+	if len(list) == 0 {
 		b.WriteString("No cross-origin request has been denied.\n")
-	} else {
-		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-		row := func(cells ...string) {
-			for i, cell := range cells {
-				cells[i] = printable.ASCII(cell)
-			}
-			fmt.Fprintln(w, strings.Join(cells, "\t"))
+	}
+	for i, d := range list {
+		switch first := i == 0 || d.ReportOnly != list[i-1].ReportOnly; {
+		case first && d.ReportOnly:
+			b.WriteString("Only reported, because of report_only; the requests ran:\n")
+		case first:
+			b.WriteString("Denied:\n")
 		}
-		row("COUNT", "LAST SEEN", "ORIGIN", "DENIED", "WHERE", "FIX")
-		for _, d := range r.Denials {
-			lines := strings.Split(d.Fix, "\n")
-			row(strconv.FormatUint(d.Count, 10), d.LastSeen.Local().Format(time.DateTime), cmp.Or(d.Origin, `""`), d.what(), d.where(), lines[0])
-			for _, line := range lines[1:] {
-				row("", "", "", "", "", line)
-			}
-		}
-		w.Flush()
+		d.write(&b, i+1, width)
 	}
 	if r.Others > 0 {
 		fmt.Fprintf(&b, "And %d others, which the list had no room for.\n", r.Others)
@@ -107,28 +141,74 @@ func (r Report) table() string {
 	return b.String()
 }
 
+// write writes the block of a denial.
+func (d Denial) write(b *strings.Builder, number, width int) {
+	const indent = "      "
+	line := func(indent, format string, args ...any) {
+		b.WriteString(cutTo(indent+printable.ASCII(fmt.Sprintf(format, args...)), width))
+		b.WriteByte('\n')
+	}
+	times := "times"
+	if d.Count == 1 {
+		times = "time"
+	}
+	line("", "%4d  %s: %s", number, cmp.Or(d.Origin, "no origin"), d.what())
+	line(indent, "%s", d.where())
+	line(indent, "%d %s, last %s", d.Count, times, d.LastSeen.Local().Format(time.DateTime))
+	for text := range strings.SplitSeq(d.Fix, "\n") {
+		if !d.Advice {
+			b.WriteString(indent + "  " + printable.ASCII(text) + "\n")
+			continue
+		}
+		for _, part := range wrap(printable.ASCII(text), width-len(indent)) {
+			b.WriteString(indent + part + "\n")
+		}
+	}
+	b.WriteByte('\n')
+}
+
+// cutTo returns a line that is no longer than width.
+func cutTo(line string, width int) string {
+	if len(line) <= width {
+		return line
+	}
+	return line[:width-3] + "..."
+}
+
+// wrap breaks text into lines between its words.
+func wrap(text string, width int) (lines []string) {
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) <= width:
+			line += " " + word
+		default:
+			lines, line = append(lines, line), word
+		}
+	}
+	return append(lines, line)
+}
+
 // what says what was denied.
 func (d Denial) what() string {
-	what := "the origin"
 	switch d.Reason {
 	case policy.MethodNotAllowed:
-		what = "the method " + d.Detail
+		return "the method " + d.Detail
 	case policy.HeaderNotAllowed:
-		what = "the header " + d.Detail
+		return "the header " + d.Detail
 	case policy.PrivateNetworkNotAllowed:
-		what = "a private network"
+		return "a private network"
 	}
-	if d.ReportOnly {
-		what += " (reported only)"
-	}
-	return what
+	return "the origin"
 }
 
 // where says where it was, and so which block of the configuration decided.
 func (d Denial) where() string {
 	where := d.Host + d.Path
 	if d.Policy != policy.DefaultName {
-		where += " (policy " + d.Policy + ")"
+		where = "policy " + d.Policy + ", " + where
 	}
 	return where
 }

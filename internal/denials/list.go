@@ -117,6 +117,7 @@ type latest struct {
 	Host   string      `json:"host"`
 	Path   string      `json:"path"`
 	Fix    string      `json:"fix"`
+	Advice bool        `json:"advice"` // whether the fix is a sentence, because no line would do
 }
 
 func (r Request) key() key {
@@ -146,13 +147,15 @@ func (r Request) latest() latest {
 	if original, ok := r.HTTP.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		url = original.URL // as it was before rewrites
 	}
+	fix := policy.FixFor(r.Asked, r.Decision)
 	shown := func(s string) string { return strings.Clone(printable.ASCII(printable.Cut(s))) }
 	return latest{
 		Kind:   r.Asked.Kind(),
 		Method: shown(method),
 		Host:   shown(r.HTTP.Host),
 		Path:   shown(url.EscapedPath()),
-		Fix:    policy.FixFor(r.Asked, r.Decision).String(),
+		Fix:    fix.String(),
+		Advice: fix.Advice != "",
 	}
 }
 

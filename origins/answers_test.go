@@ -6,22 +6,31 @@ import (
 	"time"
 )
 
-func TestAnswersAreGoodForTheirTime(t *testing.T) {
+func about(origin string) subject { return subject{origin: origin} }
+
+func TestAnswersAreThoseThatWerePut(t *testing.T) {
 	a := newAnswers(10)
-	begin := time.Now()
-	a.put("https://a.test", true, begin.Add(time.Minute))
+	soon := time.Now().Add(time.Minute)
+	a.put(subject{"http://x/1", originA}, true, true, soon)
+	a.put(subject{"http://x/1", originB}, false, true, soon)
+	a.put(subject{"http://x/2", originA}, false, false, soon)
 	for name, test := range map[string]struct {
-		origin        string
-		after         time.Duration
-		allowed, good bool
+		subject               subject
+		known, allowed, given bool
 	}{
-		"at once":              {"https://a.test", 0, true, true},
-		"shortly before":       {"https://a.test", time.Minute - 1, true, true},
-		"the last one, though": {"https://a.test", time.Minute, true, false},
-		"never asked":          {"https://b.test", 0, false, false},
+		"allowed":                    {subject{"http://x/1", originA}, true, true, true},
+		"denied":                     {subject{"http://x/1", originB}, true, false, true},
+		"another URL, not answered":  {subject{"http://x/2", originA}, true, false, false},
+		"another URL, never asked":   {subject{"http://x/2", originB}, false, false, false},
+		"the same for all requests":  {subject{"", originA}, false, false, false},
+		"another origin of that URL": {subject{"http://x/1", "https://c.test"}, false, false, false},
 	} {
-		if allowed, good := a.get(test.origin, begin.Add(test.after)); allowed != test.allowed || good != test.good {
-			t.Errorf("%s: allowed %v, good %v", name, allowed, good)
+		got := a.get(test.subject)
+		if (got != nil) != test.known || a.allows(got) != test.allowed {
+			t.Errorf("%s: %v, allowed %v", name, got, a.allows(got))
+		}
+		if got != nil && (got.given != test.given || got.until != soon) {
+			t.Errorf("%s: given %v, until %v", name, got.given, got.until)
 		}
 	}
 }
@@ -56,17 +65,17 @@ func TestAnswersForget(t *testing.T) {
 					needed = true
 					continue
 				case needed:
-					a.get(lower, now)
+					a.get(about(lower))
 				default:
-					a.put(lower, letter < 'a', now.Add(time.Hour))
+					a.put(about(lower), letter < 'a', true, now.Add(time.Hour))
 				}
 				needed = false
 			}
 			remain := ""
 			for _, letter := range "abcdefgh" {
-				if allowed, good := a.get(string(letter), now); good && allowed {
+				if last := a.get(about(string(letter))); a.allows(last) {
 					remain += string(letter &^ 0x20)
-				} else if good {
+				} else if last != nil {
 					remain += string(letter)
 				}
 			}
@@ -84,16 +93,16 @@ func TestAnswersAreBounded(t *testing.T) {
 	a := newAnswers(100)
 	now := time.Now()
 	for i := range 60 {
-		a.put(fmt.Sprintf("https://customer-%d.test", i), true, now)
+		a.put(about(fmt.Sprintf("https://customer-%d.test", i)), true, true, now)
 	}
 	for i := range 100_000 {
-		a.put(fmt.Sprintf("https://stranger-%d.test", i), false, now)
+		a.put(about(fmt.Sprintf("https://stranger-%d.test", i)), false, true, now)
 	}
 	if len(a.known) != 100 {
 		t.Errorf("%d answers", len(a.known))
 	}
 	for i := range 60 {
-		if allowed, _ := a.get(fmt.Sprintf("https://customer-%d.test", i), now); !allowed {
+		if !a.allows(a.get(about(fmt.Sprintf("https://customer-%d.test", i)))) {
 			t.Fatalf("customer %d was forgotten", i)
 		}
 	}

@@ -22,30 +22,39 @@ func init() {
 // 200 allows it, 403 and 404 deny it. All else is a failure: another status, a redirect (none is followed), no answer in
 // time. The body of the answer does not matter.
 //
-// Answers are remembered for some time, and requests are answered from memory while they are. Each origin is asked about
-// by one request at a time, however many wait for it. While the endpoint fails, its last answer stands, and origins that
-// it has not answered for are denied; it is asked about an origin again 5s after a failure, or `ttl` if that is shorter.
+// The URL may hold placeholders of the request, for many origins of each of many tenants:
+// `https://tenants.internal/origins?host={http.request.host}`. They stand for a value in the query or for a part of the
+// path, and are escaped for where they stand; a request never chooses which server is asked. The host is in lower case. If
+// one of them stands for nothing, the endpoint is not asked, and the origin is denied.
+//
+// Answers are remembered for some time, and requests are answered from memory while they are. An answer belongs to the
+// origin and the URL of the request. One that ran out less than a `ttl` ago is used while the endpoint is asked again, and
+// no request waits then. The same is asked by one request at a time, however many wait for it. While the endpoint fails,
+// its last answer stands, and origins that it has not answered for are denied; it is asked the same again 5s after a
+// failure, or `ttl` if that is shorter.
 //
 // Strangers choose what is asked about: a browser sends the origin of any page, and other clients what they like. So at
-// most 32 requests are under way at a time, for at most 1024 origins; others get the last answer at once. The answers are
-// bounded in number, and of those the ones that deny are forgotten first: a flood of strange origins does not drive out
-// those that are allowed.
+// most 32 requests are under way at a time, for at most 1024 questions; others get the last answer at once. The answers
+// are bounded in number, all URLs and origins together, and of those the ones that deny are forgotten first: a flood of
+// strange origins does not drive out those that are allowed.
 //
 // Answers outlive a reload of the configuration, unless it changes this source.
 type Ask struct {
-	// The URL of the endpoint, `http://` or `https://`. It may hold placeholders that are known when the configuration
-	// is loaded, and a query, which the origin is added to.
+	// The URL of the endpoint, `http://` or `https://`. It may hold placeholders, and a query, which the origin is added
+	// to. Those that are known when the configuration is loaded, such as `{env.TENANTS_URL}`, are resolved once; others
+	// for each request.
 	URL string `json:"url,omitempty"`
 
 	// How long a request may wait for an answer. Default: 2s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
-	// How long an answer is good. Default: 60s.
+	// How long an answer is good. For as long again, it is used while the endpoint is asked again. Default: 60s.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 
-	// How many answers are remembered. Default: 10000.
+	// How many answers are remembered, of all URLs and origins together. Default: 10000.
 	Max int `json:"max,omitempty"`
 
+	address  address
 	settings endpointSettings
 	endpoint *endpoint // nil until provisioned
 	logger   *zap.Logger
@@ -83,7 +92,7 @@ func (a *Ask) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"max": func(value string) error {
 			number, err := strconv.Atoi(value)
 			if err != nil || number < 1 {
-				return fmt.Errorf("%q is no number of answers; at least 1", value)
+				return fmt.Errorf("%q is not a number of answers; write 1 or more", value)
 			}
 			a.Max = number
 			return nil
@@ -93,11 +102,11 @@ func (a *Ask) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Provision checks the settings. It does not ask: the endpoint may be a site of this very server.
 func (a *Ask) Provision(ctx caddy.Context) error {
-	address, err := resolve("url", a.URL)
-	if err != nil {
-		return err
+	if a.URL == "" {
+		return errors.New("url: it is missing")
 	}
-	if err := checkURL(address); err != nil {
+	var err error
+	if a.address, err = parseAddress(a.URL); err != nil {
 		return fmt.Errorf("url: %w", err)
 	}
 	for _, option := range []struct {
@@ -116,11 +125,11 @@ func (a *Ask) Provision(ctx caddy.Context) error {
 		a.Max = defaultMax
 	}
 	if a.Max < 0 {
-		return fmt.Errorf("max: %d is no number of answers; at least 1", a.Max)
+		return fmt.Errorf("max: %d is not a number of answers; write 1 or more", a.Max)
 	}
 
-	a.logger = ctx.Logger().With(zap.String("url", withoutSecrets(address)))
-	a.settings = endpointSettings{address, time.Duration(a.Timeout), time.Duration(a.TTL), a.Max}
+	a.logger = ctx.Logger().With(zap.String("url", withoutSecrets(a.address.text)))
+	a.settings = endpointSettings{a.address.text, time.Duration(a.Timeout), time.Duration(a.TTL), a.Max}
 	shared, _, err := endpoints.LoadOrNew(a.settings, func() (caddy.Destructor, error) {
 		return newEndpoint(a.settings), nil
 	})
@@ -131,7 +140,7 @@ func (a *Ask) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// Cleanup stops what is under way, and forgets the answers, if nobody else uses them.
+// Cleanup forgets the answers, if nobody else uses them. Who waits for an answer gets it.
 func (a *Ask) Cleanup() error {
 	if a.endpoint == nil {
 		return nil
@@ -141,18 +150,45 @@ func (a *Ask) Cleanup() error {
 }
 
 // AllowsOrigin reports whether the endpoint allows the origin. It waits for the answer if there is none in memory, until
-// ctx is done at most.
+// ctx is done at most. Placeholders are those of the request whose context ctx is.
 func (a *Ask) AllowsOrigin(ctx context.Context, origin string) bool {
-	return a.endpoint.allows(ctx, a.logger, origin)
+	about := subject{origin: origin}
+	if a.address.perRequest() {
+		var err error
+		if about.url, err = a.address.resolve(requestValue(ctx)); err != nil {
+			a.logger.Debug("the endpoint is not asked", zap.Error(err), zap.String("origin", origin))
+			return false
+		}
+	}
+	return a.endpoint.allows(ctx, a.logger, about)
+}
+
+// RequestPlaceholders returns the placeholders of the request that answers depend on.
+func (a *Ask) RequestPlaceholders() []string { return a.address.placeholders() }
+
+// requestValue returns what the placeholders of a request stand for.
+func requestValue(ctx context.Context) func(placeholder string) string {
+	replacer, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	return func(placeholder string) string {
+		if !ok {
+			return ""
+		}
+		value, _ := replacer.GetString(placeholder)
+		if strings.HasPrefix(placeholder, "http.request.host") {
+			// Names of hosts are case-insensitive, and a tenant has one list, however a client spells its host.
+			value = strings.ToLower(value)
+		}
+		return value
+	}
 }
 
 func checkURL(address string) error {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return errors.New("it is no URL; write one such as http://localhost:9000/cors") // err may hold a password
+		return errors.New("it is not a URL; write one such as http://localhost:9000/cors") // err may hold a password
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("%q is no http or https URL; write one such as http://localhost:9000/cors", withoutSecrets(address))
+		return fmt.Errorf("%q is not an http or https URL; write one such as http://localhost:9000/cors", withoutSecrets(address))
 	case strings.Contains(address, "#"):
 		return errors.New("a fragment is never sent; remove the # and what is behind it")
 	case u.Query().Has("origin"):

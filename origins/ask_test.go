@@ -75,6 +75,31 @@ func (a *asked) expect(origin string, allowed bool, requests int64) {
 	}
 }
 
+// expectBehind checks the answer for an origin, and how many requests the server has got when all that is asked behind the
+// request has its answer.
+func (a *asked) expectBehind(origin string, allowed bool, requests int64) {
+	a.t.Helper()
+	if got := a.AllowsOrigin(a.t.Context(), origin); got != allowed {
+		a.t.Errorf("%s: allowed %v, want %v", origin, got, allowed)
+	}
+	a.quiet()
+	if got := a.count.Load(); got != requests {
+		a.t.Errorf("%s: %d requests, want %d", origin, got, requests)
+	}
+}
+
+// quiet waits until nothing is being asked.
+func (a *asked) quiet() {
+	asking := func() int {
+		a.endpoint.mu.Lock()
+		defer a.endpoint.mu.Unlock()
+		return len(a.endpoint.questions)
+	}
+	for deadline := time.Now().Add(30 * time.Second); asking() > 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // logged waits until as many entries were logged as are wanted, and checks them.
 func (a *asked) logged(want ...string) {
 	a.t.Helper()
@@ -177,12 +202,69 @@ func TestAskRemembers(t *testing.T) {
 		a.expect(originB, false, 2)
 	}
 	a.after(time.Minute - 1)
-	a.expect(originA, true, 2)
-	a.expect(originB, false, 2)
+	a.expectBehind(originA, true, 2)
+	a.expectBehind(originB, false, 2)
+	// An answer that has run out is used once more.
 	a.after(1)
+	a.expectBehind(originA, true, 3)
 	a.expect(originA, false, 3)
 	code.Store(200)
+	a.expectBehind(originB, false, 4)
 	a.expect(originB, true, 4)
+	// An older one is not.
+	code.Store(403)
+	a.after(2 * time.Minute)
+	a.expect(originB, false, 5)
+	code.Store(200)
+	a.expectBehind(originA, true, 6)
+}
+
+// A request whose answer has run out waits for nothing, however slow the endpoint is, and however many there are, one
+// request is made behind them.
+func TestAskAsksAgainBehindRequests(t *testing.T) {
+	answer := make(chan int)
+	var slow atomic.Bool
+	a := ask(t, Ask{Timeout: caddy.Duration(time.Hour), TTL: caddy.Duration(time.Minute)}, func(w http.ResponseWriter, r *http.Request) {
+		if slow.Load() {
+			w.WriteHeader(<-answer)
+		}
+	})
+	a.expect(originA, true, 1)
+	slow.Store(true)
+	a.after(time.Minute)
+	for range 100 {
+		if !a.AllowsOrigin(t.Context(), originA) {
+			t.Error("denied")
+		}
+	}
+	a.after(time.Minute - 1)
+	if !a.AllowsOrigin(t.Context(), originA) {
+		t.Error("denied")
+	}
+	answer <- http.StatusForbidden
+	a.quiet()
+	a.expect(originA, false, 2)
+
+	// A ttl later there is nothing to use, and it waits.
+	a.after(2 * time.Minute)
+	allowed := make(chan bool)
+	go func() { allowed <- a.AllowsOrigin(t.Context(), originA) }()
+	answer <- http.StatusOK
+	if !<-allowed {
+		t.Error("it has not waited for the answer")
+	}
+	a.expect(originA, true, 3)
+}
+
+// Denied is what the endpoint has failed to answer for, but that is no answer of its own, to be used once more.
+func TestAskWaitsForTheFirstAnswer(t *testing.T) {
+	var code atomic.Int64
+	code.Store(500)
+	a := ask(t, Ask{}, status(&code))
+	a.expect(originA, false, 1)
+	code.Store(200)
+	a.after(retryAfter)
+	a.expect(originA, true, 2)
 }
 
 // While the endpoint fails, it is not asked about the same origin for some time, its last answer stands, and one error a
@@ -195,17 +277,18 @@ func TestAskFailures(t *testing.T) {
 	code.Store(500)
 	a.after(time.Hour)
 	for i := range int64(10) {
-		a.expect(originA, true, 2+2*i)
+		a.expectBehind(originA, true, 2+2*i)
 		a.expect(originB, false, 3+2*i)
 		a.expect(originA, true, 3+2*i)
 		a.expect(originB, false, 3+2*i)
 		a.after(retryAfter - 1)
-		a.expect(originA, true, 3+2*i)
-		a.expect(originB, false, 3+2*i)
+		a.expectBehind(originA, true, 3+2*i)
+		a.expectBehind(originB, false, 3+2*i)
 		a.after(1)
 	}
 	a.logged("error it answered 500")
 	code.Store(403)
+	a.expectBehind(originA, true, 22)
 	a.expect(originA, false, 22)
 	code.Store(200)
 	a.expect(originB, true, 23)
@@ -451,13 +534,13 @@ func TestAskAnswersOutliveReloads(t *testing.T) {
 	}
 }
 
-// What nobody uses any more ends what is under way, which is no failure, and its connections.
+// What nobody uses any more still answers who waits, and then ends its connections.
 func TestAskCleanup(t *testing.T) {
-	closed, arrived := make(chan struct{}, 2), make(chan struct{})
+	closed, arrived, answer := make(chan struct{}, 2), make(chan struct{}), make(chan struct{})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.FormValue("origin") == originB {
 			arrived <- struct{}{}
-			<-r.Context().Done()
+			<-answer
 		}
 	}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -473,9 +556,9 @@ func TestAskCleanup(t *testing.T) {
 
 	// Two questions at a time, so that there are two connections.
 	answered := make(chan bool)
-	go func() { answered <- e.allows(t.Context(), logger, originB) }()
+	go func() { answered <- e.allows(t.Context(), logger, about(originB)) }()
 	<-arrived
-	if !e.allows(t.Context(), logger, originA) {
+	if !e.allows(t.Context(), logger, about(originA)) {
 		t.Error("denied")
 	}
 	for len(e.requests) > 1 { // until the second connection is idle
@@ -484,8 +567,9 @@ func TestAskCleanup(t *testing.T) {
 	if err := e.Destruct(); err != nil {
 		t.Fatal(err)
 	}
-	if <-answered {
-		t.Error("allowed")
+	close(answer)
+	if !<-answered {
+		t.Error("denied, because the configuration was replaced")
 	}
 	for range 2 {
 		select {
@@ -508,7 +592,8 @@ func TestAskKeepsSecrets(t *testing.T) {
 		strings.Replace(a.URL, "http://", "http://me:{env.ORIGINS_TEST_SECRET}@", 1) + "/cors?token={env.ORIGINS_TEST_SECRET}",
 		"http://me:{env.ORIGINS_TEST_SECRET}@127.0.0.1:1/cors?token={env.ORIGINS_TEST_SECRET}",
 	} {
-		resolved, err := resolve("url", address)
+		parsed, err := parseAddress(address)
+		resolved := parsed.text
 		if err != nil || !strings.Contains(resolved, "hunter2") {
 			t.Fatal(resolved, err)
 		}
@@ -517,7 +602,7 @@ func TestAskKeepsSecrets(t *testing.T) {
 		}
 		e := newEndpoint(endpointSettings{resolved, time.Minute, time.Minute, 1})
 		core, logs := observer.New(zapcore.DebugLevel)
-		if e.allows(t.Context(), zap.New(core), originA) {
+		if e.allows(t.Context(), zap.New(core), about(originA)) {
 			t.Error("allowed")
 		}
 		for logs.Len() == 0 {
@@ -542,11 +627,11 @@ func TestAskKeepsSecrets(t *testing.T) {
 func BenchmarkAskRemembered(b *testing.B) {
 	e := newEndpoint(endpointSettings{"http://127.0.0.1:1", time.Second, time.Hour, defaultMax})
 	for i := range defaultMax {
-		e.answers.put(fmt.Sprintf("https://customer-%d.test", i), true, time.Now().Add(time.Hour))
+		e.answers.put(about(fmt.Sprintf("https://customer-%d.test", i)), true, true, time.Now().Add(time.Hour))
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if !e.allows(b.Context(), nil, "https://customer-77.test") {
+		if !e.allows(b.Context(), nil, about("https://customer-77.test")) {
 			b.Fatal("denied")
 		}
 	}

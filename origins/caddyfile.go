@@ -78,7 +78,7 @@ func durationOption(duration *caddy.Duration, check func(time.Duration) error) f
 			if _, err := strconv.Atoi(value); err == nil {
 				return fmt.Errorf("%q has no unit; did you mean %q?", value, value+"s")
 			}
-			return fmt.Errorf("%q is no duration, such as 500ms, 5s or 1m", value)
+			return fmt.Errorf("%q is not a duration, such as 500ms, 5s or 1m", value)
 		}
 		*duration = caddy.Duration(parsed)
 		return check(parsed)

@@ -20,7 +20,7 @@ const (
 	maxRequests  = 32   // that are under way at a time
 	maxQuestions = 1024 // that are under way or wait for one of the others to end
 
-	// retryAfter is how long an endpoint is not asked about an origin again after it failed to answer.
+	// retryAfter is how long an endpoint is not asked the same again after it failed to answer.
 	retryAfter = 5 * time.Second
 
 	// maxBody is how much of a body is read, so that the connection can be used again.
@@ -28,7 +28,7 @@ const (
 )
 
 type endpointSettings struct {
-	url          string
+	url          string // the text of its address
 	timeout, ttl time.Duration
 	max          int // answers
 }
@@ -45,13 +45,15 @@ type endpoint struct {
 
 	mu        sync.Mutex
 	answers   answers
-	questions map[string]*question
+	questions map[subject]*question
 }
 
-// A question is an origin that the endpoint is being asked about.
+// A question is what the endpoint is being asked.
 type question struct {
 	done    chan struct{} // closed when allowed is set
 	allowed bool
+	waiting int // requests that wait for the answer
+	cancel  context.CancelFunc
 }
 
 func newEndpoint(settings endpointSettings) *endpoint {
@@ -74,67 +76,105 @@ func newEndpoint(settings endpointSettings) *endpoint {
 		now:       time.Now,
 		fault:     newFault(),
 		answers:   newAnswers(settings.max),
-		questions: make(map[string]*question),
+		questions: make(map[subject]*question),
 	}
 }
 
-// Destruct stops the requests under way and closes the connections.
+// Destruct ends what nobody waits for, and closes the connections. A request may still wait for an answer when its
+// configuration is replaced: it gets it, and then that connection is closed, too.
 func (e *endpoint) Destruct() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.stop()
+	for _, q := range e.questions {
+		q.cancelUnlessAwaitedLocked()
+	}
 	e.client.CloseIdleConnections()
 	return nil
 }
 
-// allows returns the answer for an origin: from memory while it is good, else from the endpoint.
-func (e *endpoint) allows(ctx context.Context, logger *zap.Logger, text string) bool {
-	if len(text) > maxOrigin {
+// cancelUnlessAwaitedLocked needs the lock of the endpoint.
+func (q *question) cancelUnlessAwaitedLocked() {
+	if q.waiting == 0 {
+		q.cancel()
+	}
+}
+
+// allows returns the answer about a subject: from memory while it is good, and once more while the endpoint is asked again;
+// else from the endpoint.
+func (e *endpoint) allows(ctx context.Context, logger *zap.Logger, s subject) bool {
+	if len(s.origin) > maxOrigin {
 		return false
 	}
 	e.mu.Lock()
-	last, good := e.answers.get(text, e.now())
-	if good {
+	last, now := e.answers.get(s), e.now()
+	allowed := e.answers.allows(last)
+	if last != nil && now.Before(last.until) {
 		e.mu.Unlock()
-		return last
+		return allowed
 	}
-	q := e.questions[text]
+	q := e.questions[s]
 	if q == nil {
-		if _, ok := origin.Parse(text); !ok {
+		if _, ok := origin.Parse(s.origin); !ok {
 			e.mu.Unlock()
 			return false
 		}
 		if len(e.questions) >= maxQuestions {
 			e.mu.Unlock()
-			e.failed(logger, text, fmt.Errorf("it is being asked about %d other origins", maxQuestions))
-			return last
+			e.failed(logger, s, fmt.Errorf("it is being asked about %d other origins", maxQuestions))
+			return allowed
 		}
-		text = strings.Clone(text) // which may be a part of a request
-		q = &question{done: make(chan struct{})}
-		e.questions[text] = q
-		go e.ask(logger, text, q)
+		q = e.beginLocked(logger, s)
 	}
+	if last != nil && last.given && now.Before(last.until.Add(e.settings.ttl)) {
+		e.mu.Unlock()
+		return allowed
+	}
+	q.waiting++
 	e.mu.Unlock()
 
 	select {
 	case <-q.done:
 		return q.allowed
 	case <-ctx.Done():
-		return last
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		q.waiting--
+		if e.running.Err() != nil {
+			q.cancelUnlessAwaitedLocked()
+		}
+		return allowed
 	}
 }
 
+// beginLocked begins to ask.
+func (e *endpoint) beginLocked(logger *zap.Logger, s subject) *question {
+	s.origin = strings.Clone(s.origin) // which may be a part of a request
+	ctx, cancel := context.WithTimeout(context.Background(), e.settings.timeout)
+	q := &question{done: make(chan struct{}), cancel: cancel}
+	e.questions[s] = q
+	go e.ask(ctx, logger, s, q)
+	return q
+}
+
 // ask asks the question and remembers the answer.
-func (e *endpoint) ask(logger *zap.Logger, text string, q *question) {
-	ctx, cancel := context.WithTimeout(e.running, e.settings.timeout)
-	defer cancel()
+func (e *endpoint) ask(ctx context.Context, logger *zap.Logger, s subject, q *question) {
+	defer func() {
+		if e.running.Err() != nil {
+			e.client.CloseIdleConnections()
+		}
+	}()
+	defer q.cancel()
 	var allowed bool
 	var err error
 	select {
 	case e.requests <- struct{}{}:
 		defer func() { <-e.requests }()
 		var body io.ReadCloser
-		allowed, body, err = e.get(ctx, text)
+		allowed, body, err = e.get(ctx, s)
 		if body != nil {
 			// Nobody waits for the body.
+			defer context.AfterFunc(e.running, q.cancel)()
 			defer body.Close()
 			defer io.CopyN(io.Discard, body, maxBody)
 		}
@@ -144,36 +184,41 @@ func (e *endpoint) ask(logger *zap.Logger, text string, q *question) {
 
 	e.mu.Lock()
 	if err == nil {
-		e.answers.put(text, allowed, e.now().Add(e.settings.ttl))
+		e.answers.put(s, allowed, true, e.now().Add(e.settings.ttl))
 	} else {
 		// The last answer stands.
-		allowed, _ = e.answers.get(text, e.now())
-		e.answers.put(text, allowed, e.now().Add(min(retryAfter, e.settings.ttl)))
+		last := e.answers.get(s)
+		allowed = e.answers.allows(last)
+		e.answers.put(s, allowed, last != nil && last.given, e.now().Add(min(retryAfter, e.settings.ttl)))
 	}
 	q.allowed = allowed
-	delete(e.questions, text)
+	delete(e.questions, s)
 	e.mu.Unlock()
 	close(q.done)
 
 	switch {
 	case err == nil:
 		e.fault.over(logger, "the endpoint answers again")
-	case e.running.Err() != nil: // it was stopped
+	case errors.Is(err, context.Canceled): // it was stopped, and nobody waited
 	case errors.Is(err, context.DeadlineExceeded):
-		e.failed(logger, text, fmt.Errorf("no answer within %v", e.settings.timeout))
+		e.failed(logger, s, fmt.Errorf("no answer within %v", e.settings.timeout))
 	default:
-		e.failed(logger, text, err)
+		e.failed(logger, s, err)
 	}
 }
 
-func (e *endpoint) failed(logger *zap.Logger, text string, err error) {
+func (e *endpoint) failed(logger *zap.Logger, s subject, err error) {
 	e.fault.is(logger, "the endpoint does not say whether an origin may call; its last answer stands, and denied is what it has not answered for",
-		err, zap.String("origin", text))
+		err, zap.String("origin", s.origin))
 }
 
 // get makes one request. There may be a body with an error too.
-func (e *endpoint) get(ctx context.Context, text string) (allowed bool, body io.ReadCloser, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, questionURL(e.settings.url, text), nil)
+func (e *endpoint) get(ctx context.Context, s subject) (allowed bool, body io.ReadCloser, err error) {
+	address := s.url
+	if address == "" {
+		address = e.settings.url
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, questionURL(address, s.origin), nil)
 	if err != nil {
 		return false, nil, errors.New("the URL is not valid")
 	}

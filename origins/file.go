@@ -27,7 +27,7 @@ func init() {
 // ended in a newline so far, it must again: so no half of a list is taken for the whole.
 //
 // A bad list is an error when the configuration is loaded. Later, the last good list stays, whatever happens to the file,
-// and the log says why. Bad is: a line that is no origin or pattern as browsers would write it; `*`, `null`, `https://*`
+// and the log says why. Bad is: a line that is not an origin or pattern as browsers would write it; `*`, `null`, `https://*`
 // and patterns of a public suffix, which belong in the configuration; a list without an origin; a file that is gone,
 // cannot be read, or has more than 256 MiB.
 type File struct {
@@ -84,7 +84,7 @@ func (path textFile) stat(context.Context) (stamp, error) {
 	}
 	// To open a named pipe would wait for its writer.
 	if !info.Mode().IsRegular() {
-		return stamp{}, fmt.Errorf("%s is no regular file: %s", path, kind(info.Mode()))
+		return stamp{}, fmt.Errorf("%s is not a regular file: %s", path, kind(info.Mode()))
 	}
 	// On Windows, a FileInfo finds out which file it is about when it is first compared, which may be another by then.
 	os.SameFile(info, info)
@@ -131,7 +131,7 @@ func kind(mode os.FileMode) string {
 
 func checkSize(name string, size int64) error {
 	if size > maxText {
-		return fmt.Errorf("%s: %d bytes are no list of origins; at most %d", name, size, maxText)
+		return fmt.Errorf("%s: %d bytes are too many for a list of origins; at most %d", name, size, maxText)
 	}
 	return nil
 }

@@ -334,7 +334,7 @@ var listFaults = map[string]listFault{
 	"empty":            {writeFault(""), `list: there is no origin in it`},
 	"a commented list": {writeFault("#https://b.test\n"), `list: there is no origin in it`},
 	"binary":           {writeFault("\x7fELF\x02\x01\x01\x00"), `list:1: "\x7fELF`},
-	"too large":        {func(path string) error { return os.Truncate(path, maxText+1) }, "268435457 bytes are no list of origins; at most 268435456"},
+	"too large":        {func(path string) error { return os.Truncate(path, maxText+1) }, "268435457 bytes are too many for a list of origins; at most 268435456"},
 	"gone":             {os.Remove, ""},
 }
 
@@ -346,7 +346,7 @@ func TestFaults(t *testing.T) {
 		testFaults(t, listFaults, path, path, textFile(path), true)
 		testFaults(t, map[string]listFault{
 			"a cut line":  {writeFault("https://b.test\nhttps://app.example.co"), "the last line has no end"},
-			"a directory": {replaceFault(mkdir), "is no regular file: it is a directory"},
+			"a directory": {replaceFault(mkdir), "is not a regular file: it is a directory"},
 		}, path, path, textFile(path), true)
 		dir := filepath.Join(t.TempDir(), "run")
 		path = filepath.Join(dir, "list")

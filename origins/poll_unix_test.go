@@ -29,7 +29,7 @@ func TestFaultsOfLinksAndPipes(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "list")
 		testFaults(t, links, path, path, textFile(path), true)
 		testFaults(t, map[string]listFault{
-			"a named pipe": {replaceFault(func(path string) error { return syscall.Mkfifo(path, 0o600) }), "is no regular file: it is a named pipe"},
+			"a named pipe": {replaceFault(func(path string) error { return syscall.Mkfifo(path, 0o600) }), "is not a regular file: it is a named pipe"},
 		}, path, path, textFile(path), true)
 	})
 	t.Run("storage", func(t *testing.T) {

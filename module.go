@@ -22,7 +22,7 @@ import (
 
 	"github.com/caddy-cors/caddy-cors/internal/denials"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
-	_ "github.com/caddy-cors/caddy-cors/origins" // the sources that come with the module
+	"github.com/caddy-cors/caddy-cors/origins" // the sources that come with the module
 )
 
 func init() {
@@ -131,6 +131,8 @@ type PolicyOptions struct {
 	// The risks that are taken knowingly, of `any_origin_with_credentials`, `null_origin_with_credentials`,
 	// `http_origin_with_credentials` and `public_suffix_with_credentials`.
 	Insecure []string `json:"insecure,omitempty"`
+
+	sources []policy.Source // nil until they are loaded
 }
 
 // OriginSource is what a guest module in the namespace `http.cors.origins` is: a list of origins that changes while the
@@ -139,6 +141,17 @@ type OriginSource interface {
 	// AllowsOrigin reports whether pages of the origin may call. The origin is the serialization of a tuple origin, such
 	// as "https://app.example.com". It is called on the path of requests, by many at once; ctx is that of the request.
 	AllowsOrigin(ctx context.Context, origin string) bool
+}
+
+// RequestSource is an [OriginSource] whose answers depend on the request, and not on the origin alone. Its ctx has the
+// request's placeholders, as a [*caddy.Replacer] under [caddy.ReplacerCtxKey].
+type RequestSource interface {
+	OriginSource
+
+	// RequestPlaceholders returns the placeholders that answers depend on, such as "{http.request.header.X-Tenant}". It is
+	// called once, after the source is provisioned. The Vary field of responses names the header fields among them, so
+	// that no cache hands the answer to one request to another.
+	RequestPlaceholders() []string
 }
 
 const (
@@ -239,11 +252,18 @@ func (h *Handler) all() []*PolicyOptions {
 // requestField matches a placeholder for a field of the request.
 var requestField = regexp.MustCompile(`\{http\.request\.(?:header\.([^}]+)|(cookie)\.[^}]+)\}`)
 
-// fieldsOfPlaceholders returns the names of the request's fields that origins are made of, and answers depend on.
+// fieldsOfPlaceholders returns the names of the request's fields that origins are made of, or that sources look at, and
+// answers depend on.
 func (h *Handler) fieldsOfPlaceholders() []string {
 	var names []string
 	for _, options := range h.all() {
-		for _, text := range options.AllowOrigins {
+		texts := slices.Clone(options.AllowOrigins)
+		for _, source := range options.sources {
+			if source, ok := source.(RequestSource); ok {
+				texts = append(texts, source.RequestPlaceholders()...)
+			}
+		}
+		for _, text := range texts {
 			for _, match := range requestField.FindAllStringSubmatch(text, -1) {
 				name := http.CanonicalHeaderKey(match[1] + match[2])
 				if name != "Origin" && httpguts.ValidHeaderFieldName(name) && !slices.Contains(names, name) {
@@ -356,6 +376,7 @@ func (o *PolicyOptions) provision(ctx caddy.Context, name string) (*policy.Polic
 	if err != nil {
 		problems = append(problems, err)
 	}
+	o.sources = sources
 	compiled, found, warnings := o.compile(name, policy.JSON, origins, sources, nil)
 	for _, p := range found {
 		if p.Option == "allow_origins" && writtenAs[p.Index] != "" {
@@ -483,4 +504,7 @@ var (
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 	_ json.Unmarshaler            = (*Handler)(nil)
 	_ json.Unmarshaler            = (*Policy)(nil)
+	_ OriginSource                = (*origins.File)(nil)
+	_ OriginSource                = (*origins.Storage)(nil)
+	_ RequestSource               = (*origins.Ask)(nil)
 )

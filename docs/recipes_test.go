@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -48,6 +49,7 @@ var recipeTests = map[string]func(*testing.T, *recipe){
 	"A cluster that shares one list":       testOriginsStorage,
 	"A database that knows the origins":    testOriginsAsk,
 	"An origin for each tenant":            testTenants,
+	"Many origins for each tenant":         testTenantsTable,
 }
 
 // Every recipe is in the contents of the page, and has a test that runs all of its Caddyfiles.
@@ -91,7 +93,7 @@ func TestRecipes(t *testing.T) {
 
 // newRecipe returns the Caddyfiles of a section.
 func newRecipe(section markdown.Section) *recipe {
-	r := &recipe{caddyfiles: section.BlocksOf("caddyfile")}
+	r := &recipe{caddyfiles: section.BlocksOf("caddyfile"), programs: section.BlocksOf("go")}
 	r.ran = make([]atomic.Bool, len(r.caddyfiles))
 	return r
 }
@@ -99,6 +101,7 @@ func newRecipe(section markdown.Section) *recipe {
 // A recipe is a section of the page.
 type recipe struct {
 	caddyfiles []string
+	programs   []string      // in Go
 	ran        []atomic.Bool // whether a request has come through each
 }
 
@@ -1135,4 +1138,79 @@ func testTenants(t *testing.T, r *recipe) {
 	if _, err := livecaddy.Adapt(r.caddyfile(t, 1, "cors {tenant_origin}", "cors https://{http.request.host.labels.3}.app.example.com {\nallow_credentials\n}")); err != nil {
 		t.Error(err)
 	}
+}
+
+// The program of the page is built and run, with a table of two tenants.
+func testTenantsTable(t *testing.T, r *recipe) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		// A new file at the old name, so that no reader sees a part of it. It may be in use on Windows.
+		livecaddy.Eventually(t, "the file can be replaced", func() bool {
+			return os.WriteFile(filepath.Join(dir, name+".new"), []byte(text), 0o600) == nil &&
+				os.Rename(filepath.Join(dir, name+".new"), filepath.Join(dir, name)) == nil
+		})
+	}
+	asked := "127.0.0.1:" + livecaddy.FreePort(t)
+	write("main.go", strings.Replace(r.programs[0], "localhost:9001", asked, 1))
+	write("go.mod", "module tenants\n\ngo 1.26\n")
+	write("tenants.csv", "blue.api.example.com,https://www.blue.example\nblue.api.example.com,https://beta.blue.example\ngreen.api.example.com,https://green.example\n")
+	build := exec.Command("go", "build", "-o", "tenants.exe", ".")
+	build.Dir = dir
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	program := exec.Command(filepath.Join(dir, "tenants.exe"))
+	program.Dir = dir
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop := sync.OnceFunc(func() {
+		_ = program.Process.Kill()
+		_ = program.Wait()
+	})
+	t.Cleanup(stop)
+	livecaddy.Eventually(t, "the program answers", func() bool {
+		response, err := http.Get("http://" + asked + "/origins")
+		if err == nil {
+			response.Body.Close()
+		}
+		return err == nil
+	})
+
+	n := r.run(t, 1, says(nil), "localhost:9001", asked, "ttl 30s", "ttl 100ms")
+	allows := func(tenant, origin string) bool {
+		t.Helper()
+		request := fetch.Request{Origin: origin, URL: "https://" + tenant + ".api.example.com/", Credentials: true, Header: sendsJSON, Method: "POST"}
+		return verdict(n.fetch(t, request)) == allowed
+	}
+	for _, test := range []struct {
+		tenant, origin string
+		want           bool
+	}{
+		{"blue", "https://www.blue.example", true},
+		{"blue", "https://beta.blue.example", true},
+		{"blue", "https://green.example", false},
+		{"green", "https://green.example", true},
+		{"green", "https://www.blue.example", false},
+		{"red", "https://green.example", false},
+	} {
+		if allows(test.tenant, test.origin) != test.want {
+			t.Errorf("%s at %s: allowed is not %v", test.origin, test.tenant, test.want)
+		}
+	}
+
+	write("tenants.csv", "blue.api.example.com,https://www.blue.example\ngreen.api.example.com,https://www.blue.example\n")
+	livecaddy.Eventually(t, "an origin that was added is allowed", func() bool { return allows("green", "https://www.blue.example") })
+	livecaddy.Eventually(t, "an origin that was removed is denied", func() bool { return !allows("blue", "https://beta.blue.example") })
+	stop()
+	for range 10 {
+		if !allows("green", "https://www.blue.example") || allows("blue", "https://beta.blue.example") {
+			t.Error("the last answer does not stand while the program is down")
+		}
+	}
+
+	// The other way to know a tenant.
+	n = r.run(t, 1, says(nil), "localhost:9001", asked, "?host={host}", "?tenant={header.X-Tenant}")
+	n.send(t, "GET", "https://red.api.example.com/", fields{"Origin": "", "X-Tenant": "blue"}).Want(t, 200, nil, []string{"Origin", "X-Tenant"})
 }

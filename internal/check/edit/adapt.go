@@ -14,8 +14,8 @@ import (
 )
 
 // Adapt has Caddy's adapter adapt the text as it is, without a file of it being written: in a temporary folder, where all
-// files stand to each other as they do on disk, and which is removed. The files that the JSON and the warnings name are the
-// real ones, with absolute paths.
+// files stand to each other as they do on disk, and which is removed. The JSON, the warnings and the error name the real
+// files, as Caddy does: the Caddyfile as the user wrote it, what it imports by absolute paths.
 //
 // The adapter is Caddy's own, with the directives that the program has registered.
 func (c *Caddyfile) Adapt() ([]byte, []caddyconfig.Warning, error) {
@@ -46,7 +46,9 @@ func (c *Caddyfile) Adapt() ([]byte, []caddyconfig.Warning, error) {
 		}
 	}
 	main := c.files[0]
-	config, warnings, err := adapter.Adapt(texts[main], map[string]any{"filename": m.path(main.Path)})
+	mirrored := m.path(main.Path)
+	m.names[mirrored] = main.Name
+	config, warnings, err := adapter.Adapt(texts[main], map[string]any{"filename": mirrored})
 	for i := range warnings {
 		warnings[i].File, warnings[i].Message = m.real(warnings[i].File), m.real(warnings[i].Message)
 	}

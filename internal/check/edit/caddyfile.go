@@ -2,10 +2,11 @@ package edit
 
 import (
 	"errors"
-	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
@@ -21,8 +22,8 @@ type Caddyfile struct {
 	dir   string // of the Caddyfile, as the user wrote it
 }
 
-// Load reads the Caddyfile of the name, and all that it imports. The error is Caddy's own where Caddy cannot parse it, and
-// [ErrNotFollowed] where this package reads it otherwise than Caddy.
+// Load reads the Caddyfile of the name, and all that it imports. The error is an [*AdaptError] where Caddy cannot parse it,
+// and [ErrNotFollowed] where this package reads it otherwise than Caddy.
 func Load(name string) (*Caddyfile, error) {
 	path, err := filepath.Abs(name)
 	if err != nil {
@@ -34,8 +35,11 @@ func Load(name string) (*Caddyfile, error) {
 	}
 	c := &Caddyfile{dir: filepath.Dir(name), files: []*File{{Name: name, Path: path, onDisk: text, text: text}}}
 	blocks, err := caddyfile.Parse(path, text)
+	if errors.Is(err, io.EOF) {
+		return nil, &FileError{name, errors.New("it is empty")}
+	}
 	if err != nil {
-		return nil, err
+		return nil, &AdaptError{Err: err, message: strings.ReplaceAll(err.Error(), path, name)}
 	}
 	if err := c.read(); err != nil {
 		return nil, err
@@ -64,32 +68,33 @@ func (c *Caddyfile) read() error {
 
 // compare holds the uses against what Caddy has parsed.
 func (c *Caddyfile) compare(blocks []caddyfile.ServerBlock) error {
-	if len(blocks) != len(c.roots) {
+	roots := slices.DeleteFunc(slices.Clone(c.roots), func(root *Use) bool { // Caddy leaves out what is empty
+		return len(root.Words) == 0 && len(root.segments) == 0
+	})
+	if len(blocks) != len(roots) {
 		return ErrNotFollowed
 	}
 	for i, block := range blocks {
-		var want []caddyfile.Token
-		for _, segment := range block.Segments {
-			want = append(want, segment...)
-		}
-		if block.IsNamedRoute { // its name and braces
-			want = want[2 : len(want)-1]
-		}
-		root := c.roots[i]
+		root := roots[i]
 		if !slices.Equal(block.GetKeysText(), texts(root.Words)) {
 			return ErrNotFollowed
 		}
-		for j, t := range root.body {
-			if j >= len(want) || t.text != want[j].Text || t.Line != want[j].Line || t.file.Path != want[j].File {
-				return fmt.Errorf("%s:%d: %w", t.file.Name, t.Line, ErrNotFollowed)
-			}
+		if block.IsNamedRoute { // its one segment has the name and the braces, too
+			segment := block.Segments[0]
+			block.Segments = []caddyfile.Segment{segment[2 : len(segment)-1]}
 		}
-		if len(root.body) != len(want) {
-			return ErrNotFollowed
+		if !slices.EqualFunc(root.segments, block.Segments, isSegment) {
+			return &PlaceError{root.Place, ErrNotFollowed}
 		}
-		root.body = nil
+		root.segments = nil
 	}
 	return nil
+}
+
+func isSegment(tokens []expanded, segment caddyfile.Segment) bool {
+	return slices.EqualFunc(tokens, segment, func(t expanded, want caddyfile.Token) bool {
+		return t.text == want.Text && t.Line == want.Line && t.file.Path == want.File
+	})
 }
 
 // Files are the Caddyfile, what it imports, in the order in which Caddy reads it, and the lists that edits are in.

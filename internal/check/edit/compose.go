@@ -104,6 +104,9 @@ func (m *composer) splice(place *Place, start, end int, text string, rank rank) 
 
 // addLine adds a line to a block, which begins with it if there is none.
 func (m *composer) addLine(place *Place, line Line) error {
+	if !place.hasWrittenBraces() {
+		return &PlaceError{place, ErrNotWritten}
+	}
 	if _, err := line.render(0); err != nil {
 		return &PlaceError{place, err}
 	}
@@ -124,8 +127,14 @@ func (m *composer) insert(into, before *Place, text string) {
 }
 
 func (m *composer) removeLines(p *Place, from int) {
+	m.touched = append(m.touched, p)
 	m.removed = append(m.removed, p)
 	m.from[p] = from
+}
+
+// hasWrittenBraces reports whether no environment variable has brought in its braces, if it has any.
+func (p *Place) hasWrittenBraces() bool {
+	return p.open == nil || p.close != nil && p.open.literal && p.close.literal
 }
 
 // unfold reports whether lines of the place's block share one, or a brace's. They are then put on lines of their own, and
@@ -142,7 +151,7 @@ func (p *Place) isFolded() bool {
 		return false
 	}
 	for _, gap := range p.gaps() {
-		if !bytes.ContainsRune(p.File.text[gap[0]:gap[1]], '\n') {
+		if gap[0] < gap[1] && !bytes.ContainsRune(p.File.text[gap[0]:gap[1]], '\n') {
 			return true
 		}
 	}
@@ -154,10 +163,10 @@ func (p *Place) gaps() [][2]int {
 	var gaps [][2]int
 	end := p.open.end
 	for _, line := range p.Block {
-		gaps = append(gaps, [2]int{end, line.start()})
+		gaps = append(gaps, [2]int{end, max(end, line.start())}) // not before it: an environment variable may have both lines
 		end = line.end()
 	}
-	return append(gaps, [2]int{end, p.close.start})
+	return append(gaps, [2]int{end, max(end, p.close.start)})
 }
 
 // unfolded puts each line of the folded blocks on a line of its own.
@@ -170,7 +179,7 @@ func (m *composer) unfolded() (*Caddyfile, error) {
 			if i == len(gaps)-1 {
 				depth--
 			}
-			if !bytes.ContainsRune(p.File.text[gap[0]:gap[1]], '\n') {
+			if gap[0] < gap[1] && !bytes.ContainsRune(p.File.text[gap[0]:gap[1]], '\n') {
 				next.splice(p, gap[0], gap[1], "\n"+tabs(depth), valueRank)
 			}
 		}
@@ -385,7 +394,6 @@ func (m *composer) writeRemoved() {
 	}
 	var spans []splice
 	for _, p := range m.removed {
-		m.touched = append(m.touched, p)
 		if outer := p.Parent; outer != nil {
 			if slices.ContainsFunc(m.removed, func(other *Place) bool { return other != p && p.isIn(other) }) {
 				continue
@@ -481,7 +489,7 @@ func (s *splice) withBlankLine() {
 		return // braces
 	}
 	atEnd := s.end == len(text)
-	if atEnd && s.end > 0 && text[s.end-1] != '\n' && s.start > 0 {
+	if atEnd && text[s.end-1] != '\n' && s.start > s.file.lineStart(0) {
 		s.start--
 		if s.start > 0 && text[s.start-1] == '\r' {
 			s.start--
@@ -534,7 +542,7 @@ func (e EditList) apply(m *composer) error {
 		if origin == "" || strings.ContainsAny(origin, " \t\r\n#") {
 			return &FileError{f.Name, fmt.Errorf("%q: %w", origin, ErrUnwritable)}
 		}
-		if len(out) > 0 && out[len(out)-1] != '\n' {
+		if len(out) > len(string(byteOrderMark)) && out[len(out)-1] != '\n' {
 			out = append(out, newline...)
 		}
 		out = append(out, origin+newline...)

@@ -114,18 +114,20 @@ func (c *Caddyfile) Apply(edits ...Edit) (*Caddyfile, error) {
 	return m.result()
 }
 
-// Affected are the uses whose lines the edits would change, and what stands around inserted ones: the sites of these
-// ([Use.Sites]) are those that notice.
+// Affected are the uses, in the order of the configuration, whose lines the edits would change, or in whose block they would
+// add one. Their sites ([Use.Sites]) are those that notice.
 func (c *Caddyfile) Affected(edits ...Edit) ([]*Use, error) {
 	m, err := c.compose(edits)
 	if err != nil {
 		return nil, err
 	}
-	var uses []*Use
+	touched := make(map[*Use]bool)
 	for _, p := range m.touched {
-		uses = append(uses, p.users(c)...)
+		for _, use := range p.users(m.caddyfile) {
+			touched[use] = true
+		}
 	}
-	return uses, nil
+	return slices.DeleteFunc(c.all(), func(use *Use) bool { return !touched[m.now(use)] }), nil
 }
 
 // users are its uses or, for an import line, which has none, what it has brought in.
@@ -189,14 +191,14 @@ func (m *composer) addValues(to *Use, values []string) error {
 		place, by = by.place, by.outer
 	}
 	last := place.lastWord()
-	commas := to.ofCors() && place.hasCommas()
+	commas := to.ofCors() && place.hasCommas() || place.Kind == KindSite
 	var text strings.Builder
 	for _, value := range values {
 		word, err := quote(value)
 		if err != nil {
 			return &PlaceError{place, err}
 		}
-		if commas && !strings.HasSuffix(last.Text, ",") {
+		if commas && (text.Len() > 0 || !strings.HasSuffix(last.Text, ",")) {
 			text.WriteByte(',')
 		}
 		text.WriteString(" " + word)
@@ -253,6 +255,7 @@ func (e ReplaceValue) apply(m *composer) error {
 		return &PlaceError{in.Place, fmt.Errorf("%q: %w", e.Old, ErrNotWritten)}
 	}
 	word := in.Words[at]
+	part = part || word.Literal && word.value.Text == e.Old+"," // an address
 	if !word.Literal {
 		return &PlaceError{in.Place, fmt.Errorf("%q: %w", e.Old, ErrNotWritten)}
 	}
@@ -354,6 +357,9 @@ func (m *composer) before(into *Use, words []string, given *Use, moved *Place) (
 	if !into.direct || !into.Place.hasBlock() {
 		return nil, &PlaceError{into.Place, ErrNoBlock}
 	}
+	if !into.Place.hasWrittenBraces() {
+		return nil, &PlaceError{into.Place, ErrNotWritten}
+	}
 	if given != nil {
 		for place := given.Place; place != nil; place = place.Parent {
 			if place.Parent == into.Place {
@@ -402,7 +408,7 @@ var preparing = map[string]bool{
 
 func (e Move) apply(m *composer) error {
 	use, into := m.now(e.Use), m.now(e.Into)
-	if !use.direct || use.Parent == nil {
+	if use.Parent == nil || !use.isWritten() {
 		return &PlaceError{use.Place, ErrNotWritten}
 	}
 	for _, word := range use.Words {
@@ -434,13 +440,19 @@ func (e Move) apply(m *composer) error {
 
 func (e Remove) apply(m *composer) error { return m.remove(m.now(e.Use)) }
 
+// isWritten reports whether the text has the use as a line of its own, and not as what an environment variable is.
+func (u *Use) isWritten() bool {
+	return u.direct && u.Place.first().literal && u.Place.hasWrittenBraces()
+}
+
 func (m *composer) remove(use *Use) error {
-	if !use.direct {
+	if !use.isWritten() {
 		return &PlaceError{use.Place, ErrNotWritten}
 	}
 	if use.Place.Parent != nil && m.unfold(use.Place.Parent) {
 		return nil
 	}
+	m.touched = append(m.touched, use.Place)
 	m.removed = append(m.removed, use.Place)
 	return nil
 }

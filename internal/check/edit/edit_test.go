@@ -310,6 +310,103 @@ func TestApply(t *testing.T) {
 			addOption("cors", "allow_credentials"),
 			"(common) {\n\tcors https://app.example.com {\n\t\tallow_credentials\n\t}\n}\nexample.com {\n\timport common\n\trespond hi\n}\n",
 		},
+		{
+			"an option of a policy",
+			"example.com {\n\tcors {\n\t\tpolicy partner https://partner.example {\n\t\t\tallow_methods PUT\n\t\t}\n\t}\n\trespond hi\n}\n",
+			addOption("policy", "allow_credentials"),
+			"example.com {\n\tcors {\n\t\tpolicy partner https://partner.example {\n\t\t\tallow_methods PUT\n\t\t\tallow_credentials\n\t\t}\n\t}\n\trespond hi\n}\n",
+		},
+		{
+			"a policy, with its block",
+			"example.com {\n\tcors https://app.example.com\n\trespond hi\n}\n",
+			func(find func(string) *edit.Use) []edit.Edit {
+				return []edit.Edit{edit.AddOption{To: find("cors"), Line: line("policy https://admin.example.com", line("allow_credentials"))}}
+			},
+			"example.com {\n\tcors https://app.example.com {\n\t\tpolicy https://admin.example.com {\n\t\t\tallow_credentials\n\t\t}\n\t}\n\trespond hi\n}\n",
+		},
+		{
+			"an expression, and a value with a space",
+			"example.com {\n\tcors https://app.example.com\n\trespond hi\n}\n",
+			func(find func(string) *edit.Use) []edit.Edit {
+				words := []string{"allow_origins_regexp", `https://[a-z]+\.example\.com`, `https://a {1,2}\.example\.com`}
+				return []edit.Edit{edit.AddOption{To: find("cors"), Line: edit.Line{Words: words}}}
+			},
+			"example.com {\n\tcors https://app.example.com {\n\t\tallow_origins_regexp https://[a-z]+\\.example\\.com \"https://a {1,2}\\.example\\.com\"\n\t}\n\trespond hi\n}\n",
+		},
+		{
+			"another address of a site",
+			"example.com,\nwww.example.com {\n\trespond hi\n}\n",
+			addValues("example.com", "http://example.com"),
+			"example.com,\nwww.example.com, http://example.com {\n\trespond hi\n}\n",
+		},
+		{
+			"an address, which has a comma after it",
+			"example.com, www.example.com {\n\trespond hi\n}\n",
+			replace("example.com", "example.com", "api.example.com"),
+			"api.example.com, www.example.com {\n\trespond hi\n}\n",
+		},
+		{
+			"a site whose brace stands on the next line",
+			"example.com\n{\n  respond hi\n}\n",
+			insert("example.com", line("cors "+app)),
+			"example.com\n{\n\tcors https://app.example.com\n  respond hi\n}\n",
+		},
+		{
+			"a site and origins of environment variables",
+			"{$SITE:example.com} {\n\tcors {$ORIGINS:https://app.example.com} # from .env\n\trespond hi\n}\n",
+			both(addValues("cors", admin), addOption("cors", "allow_credentials")),
+			"{$SITE:example.com} {\n\tcors {$ORIGINS:https://app.example.com} https://admin.example.com {\n\t\t# from .env\n\t\tallow_credentials\n\t}\n\trespond hi\n}\n",
+		},
+		{
+			"a directive with a heredoc is moved as it is",
+			"example.com {\n  handle /x {\n    # a page\n    respond /x/y <<HTML\n    <p>\n\n      hi</p>\n    HTML 200 # OK\n  }\n}\n",
+			move("respond", "example.com"),
+			"example.com {\n\t# a page\n\trespond /x/y <<HTML\n    <p>\n\n      hi</p>\n    HTML 200 # OK\n  handle /x {\n  }\n}\n",
+		},
+		{
+			"a directive that is moved into a deeper block",
+			"example.com {\n\tcors /api/* https://app.example.com {\n\t\t# for the session\n\t\tallow_credentials\n\n\t\tmax_age 1h\n\t}\n\n\thandle /api/* {\n\t\trespond hi\n\t}\n}\n",
+			move("cors", "handle"),
+			"example.com {\n\thandle /api/* {\n\t\tcors /api/* https://app.example.com {\n\t\t\t# for the session\n\t\t\tallow_credentials\n\n\t\t\tmax_age 1h\n\t\t}\n\t\trespond hi\n\t}\n}\n",
+		},
+		{
+			"a directive at the end of a text without a newline",
+			"localhost\nlog\nheader Access-Control-Allow-Origin *",
+			remove("header"),
+			"localhost\nlog",
+		},
+		{
+			"a block of global options that has only a comment",
+			"{\n\t# debug\n}\n\nexample.com {\n\trespond hi\n}\n",
+			func(func(string) *edit.Use) []edit.Edit {
+				return []edit.Edit{edit.AddGlobal{Line: line("http_port 8080")}}
+			},
+			"{\n\t# debug\n\thttp_port 8080\n}\n\nexample.com {\n\trespond hi\n}\n",
+		},
+		{
+			"a header block of which a comment is left",
+			"example.com {\n\theader {\n\t\t# CORS\n\t\tAccess-Control-Allow-Origin *\n\t}\n\trespond hi\n}\n",
+			remove("Access-Control-Allow-Origin"),
+			"example.com {\n\theader {\n\t\t# CORS\n\t}\n\trespond hi\n}\n",
+		},
+		{
+			"a directive with all of its block",
+			"example.com {\n\tencode gzip\n\n\tcors https://app.example.com {\n\t\tallow_credentials\n\t}\n\n\trespond hi\n}\n",
+			remove("cors"),
+			"example.com {\n\tencode gzip\n\n\trespond hi\n}\n",
+		},
+		{
+			"the one directive of a handle, which stays",
+			"example.com {\n\thandle /x {\n\t\tredir /y\n\t}\n\trespond hi\n}\n",
+			remove("redir"),
+			"example.com {\n\thandle /x {\n\t}\n\trespond hi\n}\n",
+		},
+		{
+			"an option in place of another",
+			"example.com {\n\tcors https://app.example.com {\n\t\tupstream preserve\n\t}\n\trespond hi\n}\n",
+			both(remove("upstream"), addOption("cors", "allow_credentials")),
+			"example.com {\n\tcors https://app.example.com {\n\t\tallow_credentials\n\t}\n\trespond hi\n}\n",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := load(t, test.text)
@@ -322,6 +419,9 @@ func TestApply(t *testing.T) {
 				t.Fatalf("got:\n%s\nwant:\n%s", got, test.want)
 			}
 			wellFormed(t, c, edited)
+			if _, _, err := edited.Adapt(); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }

@@ -102,7 +102,7 @@ func (e *expander) root(at int) (int, error) {
 	}
 	if at == len(e.tokens) {
 		if len(keys) > 0 {
-			e.add(KindSite, keys, nil, nil)
+			e.add(KindSite, keys, nil)
 		}
 		return at, nil
 	}
@@ -202,9 +202,34 @@ func (e *expander) site(keys []expanded, at int) (int, error) {
 		*open = e.tokens[at]
 		at++
 	}
-	begin, nesting := at, 0
-	for ; at < len(e.tokens); at++ {
-		for at < len(e.tokens) && e.tokens[at].text == "import" && (nesting == 0 && e.endsDirective(begin, at) || e.startsLine(at)) {
+	var segments [][]expanded
+	for at < len(e.tokens) && !e.tokens[at].closes() {
+		if e.tokens[at].text == "import" {
+			if err := e.importAt(at, 1); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		begin := at
+		var err error
+		if at, err = e.directive(at); err != nil {
+			return 0, err
+		}
+		segments = append(segments, e.tokens[begin:at])
+	}
+	kind := KindSite
+	if len(keys) == 0 {
+		kind = KindGlobal
+	}
+	e.add(kind, keys, open, segments...)
+	return at + 1, nil
+}
+
+// directive replaces the imports in the directive that begins at a place, and returns where it ends.
+func (e *expander) directive(at int) (int, error) {
+	nesting := 0
+	for at++; at < len(e.tokens); at++ {
+		for nesting > 0 && at < len(e.tokens) && e.tokens[at].text == "import" && e.startsLine(at) {
 			if err := e.importAt(at, 1); err != nil {
 				return 0, err
 			}
@@ -212,26 +237,17 @@ func (e *expander) site(keys []expanded, at int) (int, error) {
 		if at == len(e.tokens) {
 			break
 		}
-		if t := e.tokens[at]; t.opens() {
+		switch t := e.tokens[at]; {
+		case t.opens():
 			nesting++
-		} else if t.closes() {
-			if nesting == 0 {
-				break
-			}
+		case nesting == 0 && (e.startsLine(at) || t.closes()):
+			return at, nil
+		case t.closes():
 			nesting--
 		}
 	}
-	kind := KindSite
-	if len(keys) == 0 {
-		kind = KindGlobal
-	}
-	e.add(kind, keys, open, e.tokens[begin:at])
-	return at + 1, nil
+	return at, nil
 }
-
-// endsDirective reports whether a directive could begin at a place outside of nested blocks, which is at the beginning and
-// on new lines.
-func (e *expander) endsDirective(begin, at int) bool { return at == begin || e.startsLine(at) }
 
 // importAt replaces the import line that begins at a place by what it imports.
 func (e *expander) importAt(at, nesting int) error {
@@ -507,21 +523,27 @@ func blocksOf(tokens []expanded) map[string][]expanded {
 	return blocks
 }
 
-// add makes the uses of a root.
-func (e *expander) add(kind Kind, keys []expanded, open *expanded, body []expanded) {
-	root := &Use{Kind: kind, caddyfile: e.caddyfile, body: body}
+// add makes the uses of a root, whose directives, or lines of a named route, are in the segments.
+func (e *expander) add(kind Kind, keys []expanded, open *expanded, segments ...[]expanded) {
+	root := &Use{Kind: kind, caddyfile: e.caddyfile, segments: segments}
 	switch {
 	case len(keys) > 0:
 		root.begin(keys[0])
 	case open != nil:
 		root.begin(*open)
+	case len(segments) > 0: // after an address of ""
+		root.begin(segments[0][0])
+	default:
+		return
 	}
 	for _, key := range keys {
 		root.addWord(key)
 	}
 	e.roots = append(e.roots, root)
-	for at := 0; at < len(body); {
-		at = root.addLine(body, at)
+	for _, tokens := range segments {
+		for at := 0; at < len(tokens); {
+			at = root.addLine(tokens, at)
+		}
 	}
 }
 

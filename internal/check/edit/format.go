@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode"
@@ -8,20 +9,19 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// quote writes a word so that Caddy's lexer reads it as it is.
+// quote writes a word so that Caddy's lexer reads it as it is, within a line and at its end, and `caddy fmt` leaves it alone.
 func quote(word string) (string, error) {
 	if strings.ContainsFunc(word, unicode.IsControl) || strings.Contains(word, "{$") {
 		return "", fmt.Errorf("%q: %w", word, ErrUnwritable)
 	}
 	for _, text := range []string{word, `"` + strings.ReplaceAll(word, `"`, `\"`) + `"`, "`" + word + "`"} {
-		tokens, err := caddyfile.Tokenize([]byte("x "+text+" y\n"), "")
-		if err != nil || len(tokens) != 3 || tokens[1].Text != word || tokens[2].Text != "y" {
+		if text == "{" || text == "}" {
 			continue
 		}
-		if text == word && (word == "{" || word == "}") {
-			continue
-		}
-		if line := "x " + text + " y\n"; string(caddyfile.Format([]byte(line))) == line {
+		lines := []byte("x " + text + " y\nz " + text + "\nx\n")
+		tokens, err := caddyfile.Tokenize(lines, "")
+		if err == nil && len(tokens) == 6 && tokens[1].Text == word && tokens[4].Text == word && tokens[5].Line == 3 &&
+			bytes.Equal(caddyfile.Format(lines), lines) {
 			return text, nil
 		}
 	}

@@ -18,9 +18,9 @@ type Use struct {
 	Imports []*Place // the import lines that brought it here, the outermost first
 
 	caddyfile *Caddyfile
-	by        *imported  // the innermost of those lines, nil for what no import has brought
-	direct    bool       // whether it begins where its place does
-	body      []expanded // of a root, until it has been compared with what Caddy has
+	by        *imported    // the innermost of those lines, nil for what no import has brought
+	direct    bool         // whether it begins where its place does
+	segments  [][]expanded // of a root, until they have been compared with what Caddy has
 }
 
 // A Word is a token of the configuration.

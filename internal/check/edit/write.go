@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/rogpeppe/go-internal/diff"
 )
@@ -18,6 +19,8 @@ var (
 	ErrChanged = errors.New("it has changed since it was read; run the command again")
 	// ErrOwner says that the file belongs to somebody else.
 	ErrOwner = errors.New("it belongs to another user; run the command as that user or as root")
+	// ErrMounted says that the file is mounted by itself, as in a container, so that nothing can take its place.
+	ErrMounted = errors.New("it is mounted by itself and cannot be replaced; edit it where it is mounted from, or mount its folder")
 )
 
 // A FileError is an error about a file.
@@ -68,6 +71,14 @@ func (c *Caddyfile) Write() ([]string, error) {
 		}
 		names = append(names, f.Name)
 	}
+	if err := replaceAll(replacements); err != nil {
+		return nil, err
+	}
+	return names, nil
+}
+
+// replaceAll replaces all files, or takes back what it has done.
+func replaceAll(replacements []*replacement) error {
 	for i, r := range replacements {
 		err := r.replace()
 		if err == nil {
@@ -75,14 +86,15 @@ func (c *Caddyfile) Write() ([]string, error) {
 		}
 		err = &FileError{r.file.Name, err}
 		for _, done := range replacements[:i] {
-			if undone := done.undo(); undone != nil {
-				err = errors.Join(err, &FileError{done.file.Name, fmt.Errorf("it is written, and what it was before is in %s: %w", done.backup, undone)})
-				done.backup = "" // for the user
+			if failed := done.takeBack(); failed != nil {
+				failed = fmt.Errorf("it is written, and what it was before is in %s: %w", done.backup, failed)
+				err = errors.Join(err, &FileError{done.file.Name, failed})
+				done.backup = "" // which is the user's now
 			}
 		}
-		return nil, err
+		return err
 	}
-	return names, nil
+	return nil
 }
 
 // A replacement is a file that is about to be replaced.
@@ -162,14 +174,18 @@ func (r *replacement) replace() error {
 	if err := r.unchanged(); err != nil {
 		return err
 	}
-	if err := os.Rename(r.written, r.target); err != nil {
+	err := os.Rename(r.written, r.target)
+	if errors.Is(err, syscall.EBUSY) {
+		err = errors.Join(ErrMounted, err)
+	}
+	if err != nil {
 		return err
 	}
 	r.written = ""
 	return nil
 }
 
-func (r *replacement) undo() error {
+func (r *replacement) takeBack() error {
 	if err := os.Rename(r.backup, r.target); err != nil {
 		return err
 	}

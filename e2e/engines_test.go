@@ -86,12 +86,17 @@ func (b *browser) end(t *testing.T) {
 	}
 }
 
-// find returns the paths of the engine's programs. Without them, the test is skipped, or fails where browsers are
-// required.
+// find returns the paths of the engine's programs.
 func (e engine) find(t *testing.T) []string {
 	t.Helper()
+	return find(t, e.name, e.programs...)
+}
+
+// find returns the paths of programs. Without them, the test is skipped, or fails where they are required.
+func find(t *testing.T, name string, programs ...program) []string {
+	t.Helper()
 	var paths []string
-	for _, p := range e.programs {
+	for _, p := range programs {
 		path, err := exec.LookPath(p.executable)
 		if found, _ := filepath.Glob(p.executable); len(found) > 0 {
 			path, err = found[0], nil
@@ -101,9 +106,9 @@ func (e engine) find(t *testing.T) []string {
 			continue
 		}
 		if os.Getenv("CADDY_CORS_BROWSERS") == "required" {
-			t.Fatalf("%s needs %s, of the Debian package %s", e.name, p.executable, p.debian)
+			t.Fatalf("%s needs %s, of the Debian package %s", name, p.executable, p.debian)
 		}
-		t.Skipf("%s needs %s, of the Debian package %s", e.name, p.executable, p.debian)
+		t.Skipf("%s needs %s, of the Debian package %s", name, p.executable, p.debian)
 	}
 	return paths
 }

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,7 +16,6 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,15 +37,8 @@ type soak struct {
 
 func newSoak(t *testing.T) *soak {
 	t.Helper()
-	number := func(name string, standard uint64) uint64 {
-		n, err := strconv.ParseUint(cmp.Or(os.Getenv(name), fmt.Sprint(standard)), 10, 64)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		return n
-	}
-	s := &soak{t, int(number("CADDY_CORS_SOAK", 1)), number("CADDY_CORS_SEED", rand.Uint64())}
-	t.Logf("CADDY_CORS_SEED=%d CADDY_CORS_SOAK=%d", s.seed, s.factor)
+	s := &soak{t, int(number(t, "CADDY_CORS_SOAK", 1)), testSeed(t)}
+	t.Logf("CADDY_CORS_SOAK=%d", s.factor)
 	return s
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/caddy-cors/caddy-cors/internal/check"
 	"github.com/caddy-cors/caddy-cors/internal/origin"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 )
@@ -30,6 +31,7 @@ func init() {
 // origin "everyone".
 func parseDirective(helper httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	helper.Next() // the directive's name
+	directive := helper.Token()
 	everyone := helper.NextArg() && helper.Val() == "*"
 	helper.Reset()
 
@@ -45,7 +47,7 @@ func parseDirective(helper httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, e
 	if err := handler.UnmarshalCaddyfile(helper.Dispenser); err != nil {
 		return nil, err
 	}
-	return helper.NewRoute(matcher, handler), nil
+	return check.Mark(helper.NewRoute(matcher, handler), directive), nil
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:

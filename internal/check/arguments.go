@@ -25,9 +25,10 @@ func Parse(flags caddycmd.Flags, args []string) (*Check, error) {
 		return nil, fmt.Errorf("one URL is checked at a time, and there are %d arguments: %q", len(args), args)
 	}
 	c := &Check{
-		request: fetch.Request{URL: args[0], Origin: flags.String("origin"), Method: flags.String("method")},
-		config:  flags.String("config"),
-		adapter: flags.String("adapter"),
+		request:  fetch.Request{URL: args[0], Origin: flags.String("origin"), Method: flags.String("method")},
+		config:   flags.String("config"),
+		adapter:  flags.String("adapter"),
+		servedBy: flags.String("served-by"),
 	}
 	if err := c.readCall(flags); err != nil {
 		return nil, err
@@ -57,6 +58,11 @@ func Parse(flags caddycmd.Flags, args []string) (*Check, error) {
 	}
 	if c.adapter != "" && c.config == "" {
 		return nil, errors.New("--adapter says how to read the --config, which is missing")
+	}
+	for _, name := range []string{"served-by", "diff", "write"} {
+		if flags.Changed(name) && c.config == "" {
+			return nil, fmt.Errorf("--%s is about the --config, which is missing", name)
+		}
 	}
 	resolve := make(map[string]string)
 	resolves, _ := flags.GetStringArray("resolve")

@@ -1,9 +1,7 @@
 package check
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
@@ -23,6 +20,7 @@ type Check struct {
 	page            page
 	reads           []string
 	config, adapter string
+	servedBy        string // the listener of the configuration that is called, if not the one on the URL's port
 	network         http.RoundTripper
 	maxTime         time.Duration // for all requests of an attempt together
 	yes             bool          // whether a live request that could change something is asked for
@@ -69,7 +67,7 @@ func (c *Check) try(ctx context.Context, transport http.RoundTripper) (*attempt,
 	client := fetch.Client{Transport: timed{transport, limit}}
 	result, err := client.Fetch(ctx, c.request)
 	if err != nil && result == nil {
-		return nil, err
+		return &attempt{}, err
 	}
 	a := &attempt{result: result, cause: result.Cause}
 	if config, ok := transport.(*localConfig); ok {
@@ -155,141 +153,63 @@ func (c *Check) couldRead(a *attempt, name string) bool {
 		!c.request.Credentials && httpguts.HeaderValuesContainsToken(exposed, "*")
 }
 
-// Run checks, and reports. It needs of the cors handler what h has, for configurations.
+// Run checks, and reports, with what would change a verdict that is not what it should be. It needs of the cors handler what h
+// has, for configurations.
 func (c *Check) Run(ctx context.Context, h Handler) *Report {
-	silence()
-	report := c.run(ctx, h)
+	report, a, conf := c.judge(ctx)
+	switch {
+	case a == nil || a.cause == nil && report.Verdict != VerdictUnknown:
+	case conf == nil && a.cause == nil:
+	case conf == nil:
+		report.Fixes = append(report.Fixes, c.live(a)...)
+	default:
+		(&fixer{check: c, handler: h, before: conf}).fix(ctx, a, report)
+	}
+	c.cut(report)
+	return report
+}
+
+// Judge checks, and reports the verdict alone.
+func (c *Check) Judge(ctx context.Context) *Report {
+	report, _, _ := c.judge(ctx)
+	c.cut(report)
+	return report
+}
+
+// cut cuts the secrets out of a report, unless they are to be shown.
+func (c *Check) cut(report *Report) {
 	if !c.showSecrets {
 		report.cutSecrets()
 	}
-	return report
 }
 
-func (c *Check) run(ctx context.Context, h Handler) *Report {
+// judge makes the call. There is no configuration where a live server was called.
+func (c *Check) judge(ctx context.Context) (*Report, *attempt, *configuration) {
+	silence()
 	if err := c.loadPage(ctx); err != nil {
-		return unknown(explainFailure(err))
+		return unknown(explainFailure(err)), nil, nil
 	}
-	if c.config != "" {
-		return c.runConfig(ctx, h)
-	}
-	a, err := c.try(ctx, c.network)
-	if err != nil {
-		return failed(a, err)
-	}
-	report := newReport(a)
-	if a.cause != nil {
-		fixes, _ := (&fixer{check: c, problems: h.Problems, attempt: a}).find(ctx)
-		report.Fixes = append(report.Fixes, fixes...)
-	}
-	return report
-}
-
-// maxAttempts bounds the search for all that a call needs: an origin, a method, headers, credentials, and what is read.
-const maxAttempts = 16
-
-// runConfig checks against a configuration. A browser tells one cause at a time; here each is mended in memory, until the
-// call is allowed or only a person can go on, so that all fixes are told at once.
-func (c *Check) runConfig(ctx context.Context, h Handler) *Report {
-	text, _, _, err := caddycmd.LoadConfig(c.config, c.adapter)
-	if err != nil {
-		return unknown("config", err.Error())
-	}
-	var tree map[string]any
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if err := decoder.Decode(&tree); err != nil {
-		return unknown("config", fmt.Sprintf("%s is no configuration: %v", c.config, err))
-	}
-	var report *Report
-	for range maxAttempts {
-		a, err := c.tryConfig(ctx, tree, report != nil)
-		if err != nil && report == nil {
-			if _, ok := errors.AsType[notProvisionedError](err); ok {
-				return unknown("config", fmt.Sprintf("Caddy refuses %s: %v", c.config, err))
-			}
-			if local, ok := errors.AsType[notLocalError](err); ok {
-				return unknown("not-in-config", local.Error())
-			}
-			return failed(a, err)
-		}
+	if c.config == "" {
+		a, err := c.try(ctx, c.network)
 		if err != nil {
-			return report
+			return failed(a, err), nil, nil
 		}
-		if report == nil {
-			report = newReport(a)
-		}
-		if a.cause == nil {
-			report.fixed = len(report.Fixes) > 0
-			return report
-		}
-		fixes, applied := (&fixer{check: c, problems: h.Problems, attempt: a, tree: tree}).find(ctx)
-		before := len(report.Fixes)
-		for _, fix := range fixes {
-			if !slices.Contains(report.Fixes, fix) {
-				report.Fixes = append(report.Fixes, fix)
-			}
-		}
-		if !applied || len(report.Fixes) == before {
-			return report
-		}
+		return newReport(a), a, nil
 	}
-	return report
-}
-
-// tryConfig runs the browser's algorithm once against a configuration. A trial of fixes makes no request that could
-// change something: what a browser would have blocked must not happen.
-func (c *Check) tryConfig(ctx context.Context, tree map[string]any, trial bool) (*attempt, error) {
-	config, err := newLocalConfig(tree, c.network)
+	conf, err := c.load()
 	if err != nil {
-		return nil, notProvisionedError{err}
+		return unknown("config", err.Error()), nil, nil
 	}
-	defer config.Close()
-	if trial {
-		harmless := clone(tree)
-		withoutEffects(harmless)
-		if config.harmless, err = newLocalConfig(harmless, nil); err != nil {
-			return nil, notProvisionedError{err}
-		}
-	}
-	a, err := c.try(ctx, config)
+	a, err := c.attempt(ctx, conf, inEarnest)
 	if err != nil {
-		return a, err
-	}
-	for _, e := range a.exchanges {
-		if e.server == "" {
-			a.warn("left-config", "%s is not in the configuration: its live server was asked.", e.request.URL.Host)
+		if _, ok := errors.AsType[notProvisionedError](err); ok {
+			return unknown("config", fmt.Sprintf("Caddy refuses %s: %v", c.config, err)), nil, nil
 		}
-	}
-	return a, nil
-}
-
-// newLocalConfig provisions a configuration with a witness around each of its handlers. It does not change the tree.
-func newLocalConfig(tree map[string]any, elsewhere http.RoundTripper) (*localConfig, error) {
-	config, err := provisionConfig(withWitnesses(tree), elsewhere)
-	if err != nil {
-		// The error is to name the modules of the configuration alone.
-		if plain, err := provisionConfig(clone(tree), elsewhere); err != nil {
-			return nil, err
-		} else {
-			plain.Close()
+		if local, ok := errors.AsType[notLocalError](err); ok {
+			return unknown("not-in-config", local.Error()), nil, nil
 		}
+		return failed(a, err), a, conf
 	}
-	return config, err
-}
-
-// A notProvisionedError says that Caddy refuses a configuration.
-type notProvisionedError struct{ error }
-
-func clone(tree map[string]any) map[string]any {
-	text, err := json.Marshal(tree)
-	if err != nil {
-		panic(err) // it was JSON before
-	}
-	var copied map[string]any
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if err := decoder.Decode(&copied); err != nil {
-		panic(err)
-	}
-	return copied
+	c.note(a, conf)
+	return newReport(a), a, conf
 }

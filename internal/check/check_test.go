@@ -23,14 +23,17 @@ func TestCheckColors(t *testing.T) {
 		Verdict:  "blocked",
 		Cause:    &Cause{Message: "bad \x1b[2J value"},
 		Warnings: []Warning{{Message: "a note"}},
-		Fixes:    []Fix{{Line: "upstream override", Block: "cors", Site: "https://api.example.com", Replaces: "upstream preserve"}},
+		Fixes: []Fix{{
+			Action: ActionReplace, Line: "upstream override", Replaces: "upstream preserve",
+			Block: "cors", Site: "https://api.example.com", File: "Caddyfile", At: 2,
+		}},
 		Steps: []Step{{Text: "GET https://api.example.com/: 200", Exchange: &Exchange{
 			ResponseHeaders: map[string][]string{"Vary": {"\x1b[31m"}, "Server": {"Caddy"}},
 		}}},
 	}
 	c := &Check{}
 	plain := r.text(c, false)
-	if strings.Contains(plain, "\x1b") || !strings.Contains(plain, `Blocked. bad \x1b[2J value`) || !strings.Contains(plain, "\nFix: in the cors block of the site https://api.example.com, add\n    upstream override   (in the place of: upstream preserve)\n") {
+	if strings.Contains(plain, "\x1b") || !strings.Contains(plain, `Blocked. bad \x1b[2J value`) || !strings.Contains(plain, "\nFix: Caddyfile:2: in the cors block of the site https://api.example.com, in the place of upstream preserve, write\n    upstream override\n") {
 		t.Errorf("without colors, it is:\n%q", plain)
 	}
 	colored := r.text(c, true)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/caddy-cors/caddy-cors/internal/fetch"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 	"github.com/caddy-cors/caddy-cors/internal/printable"
 )
@@ -34,31 +35,38 @@ type Handler struct {
 // Command returns the command "check". It needs of the cors handler what h has.
 func Command(h Handler) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "check <url> --origin <origin> [-X <method>] [-H 'Name: value']... [--credentials] [--reads <field>]... [--config <file> [--adapter <name>]] [--resolve host:port:addr]... [--insecure] [--json]",
+		Use:   "check <url> --origin <origin> [-X <method>] [-H 'Name: value']... [--credentials] [--reads <field>]... [--config <file> [--adapter <name>] [--served-by <listener>] [--diff] [--write]] [--resolve host:port:addr]... [--insecure] [--json]",
 		Short: "Tells whether a browser would let a page call a URL, and if not, what to change",
 		Long: `Does what a browser does when a script on a page of the --origin calls
 fetch(url), by the Fetch Standard, step by step: is the call cross-origin, is a
 preflight needed, does its answer allow the request, does the response, do the
 redirects, and what of the response can the script read. If the call is
-blocked, it says why, in the words of a browser's console, and which lines of
-the Caddyfile would change that.
+blocked, it says why, in the words of a browser's console, and shows the edit
+of the Caddyfile that would change that.
 
 Without --config, it asks the live server, as a browser on this machine would.
 With --config, the requests run through the routes of that configuration in
 this process. Nothing listens, nothing is stored, and no certificate is needed;
-but a reverse_proxy calls its upstreams, and what they do is done. The fixes
-are tried, without any request that could change something. A redirect that
-leaves the configuration is followed to the live server.
+but a reverse_proxy calls its upstreams, and what they do is done. The edit is
+tried as the text that it makes, without any request that could change
+something, and so are calls that worked before. --diff prints the edit alone,
+for "patch -p0"; --write writes it. A redirect that leaves the configuration is
+followed to the live server. Where no server of the configuration listens on
+the URL's port, one is taken that could be behind a TLS proxy or a port mapping;
+--served-by says which.
 
 The origin is that of the page's URL, without its path: https://app.example.com.
 It is null for a page in a sandboxed frame, or opened from a file.
 
 The exit code is 0 if the call is allowed, 1 if it is blocked, and 2 if that
-could not be found out: an argument is wrong, a server does not answer.`,
+could not be found out: an argument is wrong, a server does not answer. With
+--write, it is the code of the call as it was checked, or 2 if what there is to
+write could not be written.`,
 		Example: `  caddy cors check https://api.example.com/orders --origin https://app.example.com
   caddy cors check https://api.example.com/orders/7 --origin https://app.example.com \
       -X PUT -H 'Content-Type: application/json' --credentials --reads X-Total
   caddy cors check https://api.example.com/ --origin https://app.example.com --config Caddyfile
+  caddy cors check https://api.example.com/ --origin https://app.example.com --config Caddyfile --write
   caddy cors check https://api.example.com/ --origin https://app.example.com \
       --resolve api.example.com:443:127.0.0.1 --insecure
   caddy cors check https://api.example.com/ --origin https://app.example.com --json | jq -r .verdict`,
@@ -69,6 +77,9 @@ could not be found out: an argument is wrong, a server does not answer.`,
 	addCallFlags(f)
 	f.StringP("config", "c", "", "Check against this configuration, and not a live server")
 	f.StringP("adapter", "a", "", "Name of the config adapter to apply (when --config is used)")
+	f.String("served-by", "", "The listener of the configuration that the call comes to, such as :80, behind a proxy or a port mapping")
+	f.Bool("diff", false, "Print the edit alone, as a unified diff (when --config is used)")
+	f.Bool("write", false, "Write the edit to the files of the Caddyfile (when --config is used)")
 	f.StringArray("resolve", nil, "Where a live server is, as host:port:address; can be repeated")
 	f.Bool("insecure", false, "Accept any certificate of a live server")
 	f.Bool("json", false, "Print JSON")
@@ -97,6 +108,14 @@ could not be found out: an argument is wrong, a server does not answer.`,
 		} else {
 			report = c.Run(ctx, h)
 		}
+		code := report.ExitCode()
+		if write, _ := f.GetBool("write"); write {
+			if err := report.write(); err != nil {
+				code = exitUnknown
+				fmt.Fprintf(cmd.ErrOrStderr(), "caddy cors check: %s\n", printable.ASCII(err.Error()))
+			}
+		}
+		diff, _ := f.GetBool("diff")
 		switch {
 		case asJSON:
 			if err := report.writeJSON(cmd.OutOrStdout()); err != nil {
@@ -106,10 +125,15 @@ could not be found out: an argument is wrong, a server does not answer.`,
 			for line := range strings.Lines(report.Cause.Message) { // of a refused configuration, there may be several
 				fmt.Fprintf(cmd.ErrOrStderr(), "caddy cors check: %s\n", printable.ASCII(strings.TrimSuffix(line, "\n")))
 			}
+		case diff:
+			fmt.Fprint(cmd.OutOrStdout(), report.Diff)
+			if report.Diff == "" && report.Verdict == string(fetch.Blocked) {
+				fmt.Fprintln(cmd.ErrOrStderr(), "caddy cors check: there is no edit of the Caddyfile that has the call allowed; without --diff, the check says what else could")
+			}
 		default:
 			fmt.Fprint(cmd.OutOrStdout(), report.text(c, os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(os.Stdout.Fd()))))
 		}
-		return exit(cmd, report.ExitCode())
+		return exit(cmd, code)
 	}
 	return cmd
 }

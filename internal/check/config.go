@@ -31,6 +31,9 @@ type localConfig struct {
 	app       *caddyhttp.App
 	elsewhere http.RoundTripper // for requests that leave the configuration
 
+	// servedBy, if not empty, is the listener that every request comes to.
+	servedBy string
+
 	// harmless, if not nil, handles requests that could change something, in place of this one: see withoutEffects.
 	harmless *localConfig
 
@@ -41,7 +44,9 @@ type localConfig struct {
 
 // silence keeps Caddy's logs from the check's output.
 func silence() {
+	before := certmagic.Default.Storage
 	_, _ = caddy.ProvisionContext(&caddy.Config{Logging: noLogs()}) // which cannot fail
+	certmagic.Default.Storage = before
 }
 
 // noLogs has logs that write nothing. The default one is still for stderr, because Caddy logs it there when that changes.
@@ -61,8 +66,11 @@ func provisionConfig(tree map[string]any, elsewhere http.RoundTripper) (_ *local
 		return nil, err
 	}
 	overlay := map[string]any{"module": overlayStorageName}
-	if parsed.StorageRaw != nil {
-		overlay["storage"] = parsed.StorageRaw
+	if configured, needed := storageOf(tree, parsed.StorageRaw); needed {
+		overlay["read"] = true
+		if configured != nil {
+			overlay["storage"] = configured
+		}
 	}
 	storage, err := json.Marshal(overlay)
 	if err != nil {
@@ -88,7 +96,11 @@ func provisionConfig(tree map[string]any, elsewhere http.RoundTripper) (_ *local
 		return nil, err
 	}
 	if overlay, ok := base.Storage().(*overlayStorage); ok {
-		c.cleanUp = append(c.cleanUp, overlay.cancel)
+		c.cleanUp = append(c.cleanUp, func() {
+			if overlay.cancel != nil {
+				overlay.cancel()
+			}
+		})
 	}
 	config.AppsRaw = parsed.AppsRaw
 	base.Context = policy.WithWitness(base.Context, witnessDecision)
@@ -125,22 +137,6 @@ func isSafe(method string) bool {
 	return slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, method)
 }
 
-// withoutEffects takes out of a configuration the handlers that could do anything beyond the response, such as a reverse
-// proxy.
-func withoutEffects(tree map[string]any) {
-	walk(tree, func(object map[string]any) {
-		handlers, _ := object["handle"].([]any)
-		for i, handler := range handlers {
-			h, _ := handler.(map[string]any)
-			if name, _ := h["handler"].(string); !slices.Contains(effectless, name) {
-				handlers[i] = map[string]any{"handler": "vars"} // which does nothing, and keeps the places of the others
-			}
-		}
-	})
-}
-
-var effectless = []string{"authentication", "cors", "encode", "error", "file_server", "headers", "invoke", "map", "rewrite", "static_response", "subroute", "vars"}
-
 // RoundTrip has the request handled by the server that listens on the URL's port. The first request has to be for the
 // configuration; those after it are the redirects', which may leave it.
 func (c *localConfig) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -150,7 +146,7 @@ func (c *localConfig) RoundTrip(r *http.Request) (*http.Response, error) {
 		return response, err
 	}
 	e := &exchange{request: r}
-	server, local, err := c.serverFor(r.URL)
+	found, err := c.serverFor(r.URL)
 	c.exchanges = append(c.exchanges, e)
 	if err != nil {
 		if len(c.exchanges) == 1 || c.elsewhere == nil {
@@ -159,13 +155,26 @@ func (c *localConfig) RoundTrip(r *http.Request) (*http.Response, error) {
 		return c.elsewhere.RoundTrip(r)
 	}
 	for name, s := range c.app.Servers {
-		if s == server {
+		if s == found.server {
 			e.server = name
 		}
 	}
+	e.via = found.via
 	plain := r.Clone(r.Context())
 	plain.URL.Scheme = "http"
-	return local.transport.RoundTrip(plain)
+	if e.via == viaTLSProxy {
+		plain.Header.Set("X-Forwarded-Proto", "https")
+		plain.Header.Set("X-Forwarded-Host", r.URL.Host)
+		plain.Header.Set("X-Forwarded-For", loopbackAddr.IP.String())
+	}
+	if c.servers[found.server] == nil {
+		c.servers[found.server] = c.newLocalServer(found.server)
+	}
+	response, err := c.servers[found.server].transport.RoundTrip(plain)
+	if err == nil {
+		e.status, e.header = response.StatusCode, response.Header
+	}
+	return response, err
 }
 
 // A localServer is a server of the configuration as it is reached on one of its ports, over connections that are in
@@ -178,9 +187,24 @@ type localServer struct {
 // A notLocalError says that the configuration has no server for a URL.
 type notLocalError struct{ error }
 
+// A via is what stands between the browser and a server of the configuration.
+type via string
+
+const (
+	viaTLSProxy    via = "tls-proxy"    // that takes https, and speaks http to the server
+	viaPortMapping via = "port-mapping" // of a container, or a proxy that passes connections on
+)
+
+// A servedBy is a server of the configuration that a URL comes to.
+type servedBy struct {
+	server *caddyhttp.Server
+	listen string // its address
+	via    via    // empty if it listens on the URL's own port
+}
+
 // serverFor finds the server as a connection would: by the port and TLS. Of several, it is the one that listens on the
-// URL's own address, or on all.
-func (c *localConfig) serverFor(u *url.URL) (*caddyhttp.Server, *localServer, error) {
+// URL's own address, or on all. Where none does, it is one that serves the host behind a proxy or a port mapping.
+func (c *localConfig) serverFor(u *url.URL) (servedBy, error) {
 	https := u.Scheme == "https"
 	ports := []int{80, c.app.HTTPPort}
 	if https {
@@ -190,8 +214,13 @@ func (c *localConfig) serverFor(u *url.URL) (*caddyhttp.Server, *localServer, er
 		port, _ := strconv.Atoi(text) // the URL was parsed
 		ports = []int{port}
 	}
-	var found *caddyhttp.Server
-	best, otherwise, listening := -1, false, []string{}
+	httpPort := c.app.HTTPPort
+	if httpPort == 0 {
+		httpPort = caddyhttp.DefaultHTTPPort
+	}
+	var found, behind servedBy
+	best, bestBehind := -1, -1
+	var listening []string
 	for _, name := range slices.Sorted(maps.Keys(c.app.Servers)) {
 		server := c.app.Servers[name]
 		for _, listen := range server.Listen {
@@ -199,50 +228,82 @@ func (c *localConfig) serverFor(u *url.URL) (*caddyhttp.Server, *localServer, er
 			if err != nil || address.IsUnixNetwork() || address.IsFdNetwork() {
 				continue
 			}
-			listening = append(listening, address.JoinHostPort(0))
-			port := slices.IndexFunc(ports, func(port int) bool {
+			here := address.JoinHostPort(0)
+			listening = append(listening, here)
+			secure := len(server.TLSConnPolicies) > 0 && int(address.StartPort) != httpPort
+			onPort := slices.ContainsFunc(ports, func(port int) bool {
 				return port > 0 && uint(port) >= address.StartPort && uint(port) <= address.EndPort
 			})
-			if port < 0 {
+			rank := rankOfAddress(address.Host, u.Hostname())
+			if c.servedBy != "" && c.servedBy != here && c.servedBy != listen {
 				continue
 			}
-			httpPort := c.app.HTTPPort
-			if httpPort == 0 {
-				httpPort = caddyhttp.DefaultHTTPPort
-			}
-			if (len(server.TLSConnPolicies) > 0 && ports[port] != httpPort) != https {
-				otherwise = true
+			if onPort && secure == https {
+				if rank > best {
+					best, found = rank, servedBy{server: server, listen: here}
+				}
 				continue
 			}
-			rank := 0
-			switch {
-			case address.Host == u.Hostname():
-				rank = 3
-			case address.Host == "" || address.Host == "0.0.0.0" || address.Host == "::":
-				rank = 2
-			case address.Host == "127.0.0.1" || address.Host == "::1" || address.Host == "localhost":
-				rank = 1
+			if secure && !https { // a proxy that takes http, and speaks https to the server, is not one that people run
+				continue
 			}
-			if rank > best {
-				best, found = rank, server
+			rank = 0 // the host that a proxy calls is its own affair
+			passes := viaPortMapping
+			if secure != https {
+				passes = viaTLSProxy
+			}
+			if passes == viaPortMapping {
+				rank += 2
+			}
+			if onlyRedirects(server) {
+				rank -= 8
+			}
+			if _, ok := servesHost(server, u.Host); ok {
+				rank += 4
+			} else if c.servedBy == "" {
+				continue
+			}
+			if rank > bestBehind {
+				bestBehind, behind = rank, servedBy{server, here, passes}
 			}
 		}
 	}
+	if found.server == nil && behind.server != nil {
+		found = behind
+	}
 	switch {
-	case found == nil && otherwise && https:
-		return nil, nil, notLocalError{fmt.Errorf("the server of this configuration on port %d has no TLS: check the http:// URL", ports[0])}
-	case found == nil && otherwise:
-		return nil, nil, notLocalError{fmt.Errorf("the server of this configuration on port %d takes TLS only: check the https:// URL", ports[0])}
-	case found == nil:
-		return nil, nil, notLocalError{fmt.Errorf("no server of this configuration listens on port %d; they listen on %s", ports[0], strings.Join(listening, ", "))}
+	case found.server == nil && c.servedBy != "":
+		return found, notLocalError{fmt.Errorf("--served-by %s: no server of this configuration listens there; they listen on %s", c.servedBy, strings.Join(listening, ", "))}
+	case found.server == nil:
+		return found, notLocalError{fmt.Errorf("no server of this configuration listens on port %d, and none is for %s behind a proxy; they listen on %s", ports[0], u.Host, strings.Join(listening, ", "))}
 	}
-	if hosts, ok := servesHost(found, u.Host); !ok {
-		return nil, nil, notLocalError{fmt.Errorf("no site of this configuration is for %s; on that port, there is %s", u.Host, strings.Join(hosts, ", "))}
+	if hosts, ok := servesHost(found.server, u.Host); !ok {
+		return found, notLocalError{fmt.Errorf("no site of this configuration is for %s; on that port, there is %s", u.Host, strings.Join(hosts, ", "))}
 	}
-	if c.servers[found] == nil {
-		c.servers[found] = c.newLocalServer(found)
+	return found, nil
+}
+
+// rankOfAddress says how near the address that a server listens on is to the host of a URL.
+func rankOfAddress(listens, host string) int {
+	switch listens {
+	case host:
+		return 3
+	case "", "0.0.0.0", "::":
+		return 2
+	case "127.0.0.1", "::1", "localhost":
+		return 1
 	}
-	return found, c.servers[found], nil
+	return 0
+}
+
+// onlyRedirects reports whether a server is one that Caddy adds for redirects to https.
+func onlyRedirects(server *caddyhttp.Server) bool {
+	return !slices.ContainsFunc(server.Routes, func(route caddyhttp.Route) bool {
+		return !slices.ContainsFunc(route.Handlers, func(h caddyhttp.MiddlewareHandler) bool {
+			response, ok := h.(caddyhttp.StaticResponse) // Caddy's own are no pointers
+			return ok && response.StatusCode == "308" && response.Close
+		})
+	})
 }
 
 // servesHost reports whether any route of the server is for the host, as far as its own matchers tell, and which hosts
@@ -297,6 +358,7 @@ func (c *localConfig) newLocalServer(server *caddyhttp.Server) *localServer {
 					ServerName: e.request.URL.Hostname(), NegotiatedProtocol: "http/1.1",
 				}
 			}
+			w = &answerWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, exchange: e}
 			server.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, e)))
 		}),
 	}

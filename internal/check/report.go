@@ -3,11 +3,13 @@ package check
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
 	"github.com/caddy-cors/caddy-cors/internal/printable"
@@ -31,7 +33,45 @@ type Report struct {
 
 	Steps []Step `json:"steps"`
 
-	fixed bool // whether the fixes were tried, and the call is allowed with them
+	// Of the edits among the fixes, all made at once: what was seen when they were tried, and what they do.
+	Tried        string    `json:"tried,omitempty"`         // "allowed", "preflight", "blocked" or "untried"
+	TriedReason  string    `json:"tried_reason,omitempty"`  // why it is not one of the first two
+	LeftOut      []string  `json:"left_out,omitempty"`      // the handlers that were not run in the trial
+	StillBlocked *Cause    `json:"still_blocked,omitempty"` // what blocks the call with all edits that were found
+	Loses        []Loss    `json:"loses,omitempty"`         // calls that were allowed, and would not be any more
+	Diff         string    `json:"diff,omitempty"`          // of the Caddyfile's files, unified
+	Patch        []patchOp `json:"patch,omitempty"`         // of a JSON configuration (RFC 6902)
+	Written      []string  `json:"written,omitempty"`       // the files that --write has written
+
+	// Unseen are cors directives that did not see the request, and why.
+	Unseen []Unseen `json:"unseen,omitempty"`
+
+	edited *configuration // with all edits
+}
+
+// The actions of a fix.
+const (
+	ActionAdd       = "add"         // a line to a block
+	ActionAddToList = "add-to-list" // a line to a list of origins
+	ActionReplace   = "replace"     // a value by another
+	ActionRemove    = "remove"      // a line
+	ActionInsert    = "insert"      // a directive into a site or a block of it
+	ActionMove      = "move"        // a directive to another place
+	ActionWiden     = "widen"       // a matcher
+)
+
+// A Fix is one change that a blocked call needs: an edit, or advice where no edit can do it.
+type Fix struct {
+	Action   string `json:"action,omitempty"`
+	Line     string `json:"line,omitempty"`     // that is added, put in, moved or removed
+	Block    string `json:"block,omitempty"`    // that the line belongs in: "cors", "policy NAME", "site", "global", "forward_auth"
+	Site     string `json:"site,omitempty"`     // that the block is of
+	Replaces string `json:"replaces,omitempty"` // the line, or the one value of it, that this one takes the place of
+	File     string `json:"file,omitempty"`     // that is edited
+	At       int    `json:"at,omitempty"`       // the number of the line before the edits: the block's, or that which is changed
+	Risk     string `json:"risk,omitempty"`     // that it takes
+	Tried    string `json:"tried,omitempty"`    // as the report's
+	Advice   string `json:"advice,omitempty"`
 }
 
 // The verdicts, besides those of a browser.
@@ -94,7 +134,7 @@ func newReport(a *attempt) *Report {
 	}
 	if c := a.cause; c != nil {
 		report.Verdict = string(fetch.Blocked)
-		report.Cause = &Cause{Code: string(c.Code), Message: c.Message, URL: c.URL, Hop: c.Hop, At: string(c.At), Origin: c.Origin, Names: c.Names}
+		report.Cause = causeOf(c)
 	}
 	if n := r.Needs; n != nil {
 		report.Needs = &Needs{n.URL, string(n.At), n.Status, n.Origin, n.Credentials, n.Method, n.Headers}
@@ -107,6 +147,10 @@ func newReport(a *attempt) *Report {
 		report.Steps = append(report.Steps, step)
 	}
 	return report
+}
+
+func causeOf(c *fetch.Cause) *Cause {
+	return &Cause{Code: string(c.Code), Message: c.Message, URL: c.URL, Hop: c.Hop, At: string(c.At), Origin: c.Origin, Names: c.Names}
 }
 
 // unknown says that the verdict could not be found out, and why.
@@ -137,7 +181,7 @@ func (r *Report) writeJSON(w io.Writer) error {
 // failed is the report of a call that ends where a server cannot be asked, with all that was found before.
 func failed(a *attempt, err error) *Report {
 	code, message := explainFailure(err)
-	if a == nil {
+	if a == nil || a.result == nil {
 		return unknown(code, message)
 	}
 	report := newReport(a)
@@ -215,7 +259,7 @@ func (r *Report) text(c *Check, color bool) string {
 		b.WriteString("\n" + p.note + "Note: " + p.reset)
 		say("%s", w.Message)
 	}
-	r.sayFixes(&b, say)
+	r.sayFixes(&b, p, say)
 	return b.String()
 }
 
@@ -245,49 +289,144 @@ func sayHeaders(say func(string, ...any), prefix string, header map[string][]str
 	}
 }
 
-// sayFixes prints the lines as they are written into a Caddyfile, with those of one block together, and the advice.
-func (r *Report) sayFixes(b *strings.Builder, say func(string, ...any)) {
-	for i := 0; i < len(r.Fixes); {
-		fix := r.Fixes[i]
+// sayFixes prints the advice and the edits, what was seen when they were tried, and what they would take away.
+func (r *Report) sayFixes(b *strings.Builder, p palette, say func(string, ...any)) {
+	for _, unseen := range r.Unseen {
+		say("\n%s:%d: %s did not see the request: %s.", unseen.File, unseen.Line, unseen.Text, unseen.Why)
+	}
+	var edits []Fix
+	for _, fix := range r.Fixes {
 		if fix.Advice != "" {
 			say("\nFix: %s", fix.Advice)
-			i++
-			continue
-		}
-		end := i + 1
-		for end < len(r.Fixes) && r.Fixes[end].Line != "" && r.Fixes[end].Site == fix.Site &&
-			(r.Fixes[end].Block == fix.Block || fix.Block == blockSite && r.Fixes[end].Block == blockCors) {
-			end++
-		}
-		lines := r.Fixes[i:end]
-		i = end
-		switch {
-		case fix.Block != blockSite:
-			say("\nFix: in the %s block of the site %s, add", fix.Block, fix.Site)
-			for _, line := range lines {
-				sayLine(say, "    ", line)
-			}
-		case len(lines) == 1:
-			say("\nFix: in the block of the site %s, add", fix.Site)
-			sayLine(say, "    ", fix)
-		default:
-			say("\nFix: in the block of the site %s, add", fix.Site)
-			say("    %s {", fix.Line)
-			for _, line := range lines[1:] {
-				sayLine(say, "        ", line)
-			}
-			say("    }")
+		} else {
+			edits = append(edits, fix)
 		}
 	}
-	if r.fixed {
-		b.WriteString("\nWith this, the call is allowed: it was tried.\n")
+	for _, fix := range edits {
+		fix.say(say)
+	}
+	if r.Diff != "" {
+		b.WriteString("\n")
+		for line := range strings.Lines(r.Diff) {
+			color := ""
+			switch {
+			case strings.HasPrefix(line, "---"), strings.HasPrefix(line, "+++"), strings.HasPrefix(line, "@@"):
+				color = p.faint
+			case strings.HasPrefix(line, "+"):
+				color = p.good
+			case strings.HasPrefix(line, "-"):
+				color = p.bad
+			}
+			b.WriteString(color + visible(strings.TrimRight(line, "\r\n")))
+			if color != "" {
+				b.WriteString(p.reset)
+			}
+			b.WriteString("\n")
+		}
+	}
+	if len(r.Patch) > 0 {
+		text, _ := json.MarshalIndent(r.Patch, "", "  ") // which was JSON
+		b.WriteString("\n" + visible(string(text)) + "\n")
+	}
+	r.sayTried(say, len(edits) > 0)
+	for _, loss := range r.Loses {
+		if loss.Origin == "" {
+			say("It would change this: %s %s, by a request that is not a page's, would be answered with %d.", loss.Method, loss.URL, loss.Status)
+		} else {
+			say("It would take this away: a page of %s calls %s %s, which is allowed now.", loss.Origin, loss.Method, loss.URL)
+		}
+	}
+	if len(r.Written) > 0 {
+		say("Written: %s", strings.Join(r.Written, ", "))
 	}
 }
 
-func sayLine(say func(string, ...any), indent string, fix Fix) {
-	if fix.Replaces != "" {
-		say(indent+"%s   (in the place of: %s)", fix.Line, fix.Replaces)
-		return
+// sayTried says what was seen, and no more.
+func (r *Report) sayTried(say func(string, ...any), edits bool) {
+	switch {
+	case r.Tried == triedAllowed:
+		say("\nWith this, the call is allowed: it was tried.")
+	case r.Tried == triedPreflight:
+		say("\nWith this, the preflight is allowed: it was tried. The request itself was not made, because it could change something (left out: %s).", strings.Join(r.LeftOut, ", "))
+	case r.Tried == triedUntried:
+		say("\nWhether this is enough is not known. %s", r.TriedReason)
+	case r.Tried == triedBlocked && r.StillBlocked != nil:
+		say("\nNo edit was found that has the call allowed. What stands in the way in the end: %s", r.StillBlocked.Message)
+	case edits && r.Tried == "":
+		say("\nThis was not tried: the check does not know the server's configuration. With --config <Caddyfile>, it does.")
 	}
-	say(indent+"%s", fix.Line)
+}
+
+// say prints an edit in a line, or the lines to write where there is no diff.
+func (fix Fix) say(say func(string, ...any)) {
+	where := "the site " + fix.Site
+	switch fix.Block {
+	case blockSite:
+	case "global":
+		where = "the global options"
+	default:
+		where = fmt.Sprintf("the %s block of the site %s", fix.Block, fix.Site)
+	}
+	place := ""
+	if fix.File != "" {
+		place = fix.File + ": "
+		if fix.At > 0 {
+			place = fmt.Sprintf("%s:%d: ", fix.File, fix.At)
+		}
+	}
+	what := "add"
+	switch fix.Action {
+	case ActionRemove:
+		what = "remove"
+	case ActionMove:
+		what = "move to where it sees the request"
+	case ActionWiden:
+		what = "widen the matcher"
+		if fix.Replaces != "" {
+			what += " " + fix.Replaces
+		}
+		what += " to"
+	case ActionReplace:
+		what = "in the place of " + fix.Replaces + ", write"
+	case ActionAddToList:
+		what, where = "add to the list of origins", "the site "+fix.Site
+	}
+	say("\nFix: %sin %s, %s", place, where, what)
+	for line := range strings.Lines(fix.Line) {
+		say("    %s", indented(strings.TrimSuffix(line, "\n")))
+	}
+}
+
+// indented has blanks for the tabs at the start of a line.
+func indented(line string) string {
+	bare := strings.TrimLeft(line, "\t")
+	return strings.Repeat("    ", len(line)-len(bare)) + bare
+}
+
+// visible escapes the control characters of a line of text but tabs.
+func visible(line string) string {
+	return strings.Map(func(c rune) rune {
+		if c != '\t' && c != '\n' && !unicode.IsPrint(c) {
+			return unicode.ReplacementChar
+		}
+		return c
+	}, line)
+}
+
+// write writes the edits.
+func (r *Report) write() error {
+	switch {
+	case r.edited == nil:
+		return nil
+	case r.edited.unedited != nil:
+		return fmt.Errorf("nothing is written: %w", r.edited.unedited)
+	case r.edited.text == nil:
+		return errors.New("nothing is written: a JSON configuration is changed by the patch, over the admin API")
+	}
+	var err error
+	r.Written, err = r.edited.text.Write()
+	if err != nil {
+		return fmt.Errorf("nothing is written: %w", err)
+	}
+	return nil
 }

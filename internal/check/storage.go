@@ -18,6 +18,9 @@ import (
 // An overlayStorage reads from the storage of a configuration, but keeps what is written in memory: provisioning may make
 // a certificate authority, say, and a check leaves nothing behind.
 type overlayStorage struct {
+	// Read says that something reads from the storage of the configuration. It is not opened otherwise.
+	Read bool `json:"read,omitempty"`
+
 	// StorageRaw is the configuration's own; Caddy's default one if it is absent.
 	StorageRaw json.RawMessage `json:"storage,omitempty" caddy:"namespace=caddy.storage inline_key=module"`
 
@@ -48,6 +51,9 @@ func (*overlayStorage) CaddyModule() caddy.ModuleInfo {
 // Provision loads the storage beneath.
 func (s *overlayStorage) Provision(ctx caddy.Context) error {
 	s.written = make(map[string]storedValue)
+	if !s.Read {
+		return nil
+	}
 	s.beneath = caddy.DefaultStorage
 	ctx, s.cancel = caddy.NewContext(ctx)
 	if s.StorageRaw == nil {
@@ -88,9 +94,9 @@ func (s *overlayStorage) Store(_ context.Context, key string, value []byte) erro
 func (s *overlayStorage) Load(ctx context.Context, key string) ([]byte, error) {
 	v, ok := s.get(key)
 	switch {
-	case !ok:
+	case !ok && s.beneath != nil:
 		return s.beneath.Load(ctx, key)
-	case v.deleted:
+	case !ok || v.deleted:
 		return nil, fs.ErrNotExist
 	}
 	return slices.Clone(v.value), nil
@@ -110,12 +116,16 @@ func (s *overlayStorage) Exists(ctx context.Context, key string) bool {
 	if v, ok := s.get(key); ok {
 		return !v.deleted
 	}
-	return s.beneath.Exists(ctx, key)
+	return s.beneath != nil && s.beneath.Exists(ctx, key)
 }
 
 // List returns the keys below a path.
 func (s *overlayStorage) List(ctx context.Context, path string, recursive bool) ([]string, error) {
-	beneath, err := s.beneath.List(ctx, path, recursive)
+	var beneath []string
+	err := error(fs.ErrNotExist)
+	if s.beneath != nil {
+		beneath, err = s.beneath.List(ctx, path, recursive)
+	}
 	keys := make(map[string]bool)
 	for _, key := range beneath {
 		keys[key] = true
@@ -149,9 +159,9 @@ func (s *overlayStorage) List(ctx context.Context, path string, recursive bool) 
 func (s *overlayStorage) Stat(ctx context.Context, key string) (certmagic.KeyInfo, error) {
 	v, ok := s.get(key)
 	switch {
-	case !ok:
+	case !ok && s.beneath != nil:
 		return s.beneath.Stat(ctx, key)
-	case v.deleted:
+	case !ok || v.deleted:
 		return certmagic.KeyInfo{}, fs.ErrNotExist
 	}
 	return certmagic.KeyInfo{Key: key, Modified: v.modified, Size: int64(len(v.value)), IsTerminal: true}, nil

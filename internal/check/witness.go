@@ -4,10 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -20,10 +19,24 @@ import (
 type exchange struct {
 	request *http.Request
 	server  string // its name in the configuration; empty where the request left it
+	via     via    // how it has come to the server
 
-	mu     sync.Mutex
-	inside []string // the places of the handlers that it is in, the innermost last
-	seen   []decisionSeen
+	status int         // of the response; 0 where there is none
+	header http.Header // likewise
+
+	mu       sync.Mutex
+	inside   []string // the places of the handlers that it is in, the innermost last
+	seen     []decisionSeen
+	answered string   // the place of the handler that has written the response; empty if none has
+	failed   failure  // the first
+	leftOut  []string // the names of the handlers that it has come to and that were left out
+}
+
+// A failure is the error of a handler, where it came from.
+type failure struct {
+	place    string
+	err      error
+	upstream string // that a reverse proxy has tried last; empty if it is not one's
 }
 
 // A decisionSeen is the decision of a cors handler of the configuration.
@@ -63,6 +76,45 @@ func (e *exchange) enter(place string) (leave func()) {
 			e.inside = slices.Delete(e.inside, i, i+1)
 		}
 	}
+}
+
+// An answerWriter notes which handler writes the response.
+type answerWriter struct {
+	caddyhttp.ResponseWriterWrapper
+	exchange *exchange
+	wrote    bool
+}
+
+func (w *answerWriter) note() {
+	if w.wrote {
+		return
+	}
+	w.wrote = true
+	w.exchange.mu.Lock()
+	defer w.exchange.mu.Unlock()
+	if n := len(w.exchange.inside); n > 0 {
+		w.exchange.answered = w.exchange.inside[n-1]
+	}
+}
+
+// WriteHeader notes the handler that writes a final header.
+func (w *answerWriter) WriteHeader(status int) {
+	if status >= 200 {
+		w.note()
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write likewise.
+func (w *answerWriter) Write(p []byte) (int, error) {
+	w.note()
+	return w.ResponseWriter.Write(p)
+}
+
+// ReadFrom likewise.
+func (w *answerWriter) ReadFrom(r io.Reader) (int64, error) {
+	w.note()
+	return w.ResponseWriterWrapper.ReadFrom(r)
 }
 
 // witnessDecision is what cors handlers tell their decisions.
@@ -112,65 +164,38 @@ func (h *witness) Provision(ctx caddy.Context) error {
 
 // ServeHTTP has the handler that is watched handle the request.
 func (h *witness) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if e := exchangeOf(r.Context()); e != nil {
-		defer e.enter(h.Place)()
+	e := exchangeOf(r.Context())
+	if e == nil {
+		return h.watched.ServeHTTP(w, r, next)
 	}
-	return h.watched.ServeHTTP(w, r, next)
+	defer e.enter(h.Place)()
+	err := h.watched.ServeHTTP(w, r, next)
+	if err != nil {
+		e.mu.Lock()
+		if e.failed.err == nil {
+			e.failed = failure{place: h.Place, err: err}
+			if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+				upstream, _ := repl.Get("http.reverse_proxy.upstream.hostport")
+				e.failed.upstream, _ = upstream.(string)
+			}
+		}
+		e.mu.Unlock()
+	}
+	return err
 }
 
 // withWitnesses returns the configuration with a witness around each handler of its HTTP servers.
 func withWitnesses(tree map[string]any) map[string]any {
 	tree = clone(tree)
-	var surround func(value any, place string)
-	surround = func(value any, place string) {
-		switch v := value.(type) {
-		case map[string]any:
-			for name, inner := range v {
-				surround(inner, place+"/"+pointerEscaper.Replace(name))
-			}
-			handlers, _ := v["handle"].([]any)
-			for i, handler := range handlers {
-				if h, ok := handler.(map[string]any); ok && h["handler"] != nil {
-					handlers[i] = map[string]any{"handler": witnessName, "place": place + "/handle/" + strconv.Itoa(i), "watched": h}
-				}
-			}
-		case []any:
-			for i, inner := range v {
-				surround(inner, place+"/"+strconv.Itoa(i))
-			}
-		}
-	}
-	apps, _ := tree["apps"].(map[string]any)
-	surround(apps["http"], "/apps/http")
+	eachHandler(tree, func(place string, h map[string]any) map[string]any {
+		return map[string]any{"handler": witnessName, "place": place, "watched": h}
+	})
 	return tree
 }
-
-// pointerEscaper escapes a name in a JSON Pointer.
-var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
-
-// at returns the object at a place of a configuration.
-func at(tree map[string]any, place string) map[string]any {
-	var value any = tree
-	for name := range strings.SplitSeq(strings.TrimPrefix(place, "/"), "/") {
-		switch v := value.(type) {
-		case map[string]any:
-			value = v[pointerUnescaper.Replace(name)]
-		case []any:
-			i, err := strconv.Atoi(name)
-			if err != nil || i >= len(v) {
-				return nil
-			}
-			value = v[i]
-		}
-	}
-	object, _ := value.(map[string]any)
-	return object
-}
-
-var pointerUnescaper = strings.NewReplacer("~1", "/", "~0", "~")
 
 // registerModules registers the modules that only a check uses, so that no other command shows them.
 var registerModules = sync.OnceFunc(func() {
 	caddy.RegisterModule(new(overlayStorage))
 	caddy.RegisterModule(new(witness))
+	caddy.RegisterModule(new(leftOut))
 })

@@ -35,6 +35,23 @@ func RunCaddyfile(t testing.TB, caddyfile string, args ...string) *check.Report 
 	return Run(t, append(args, "--config", File(t, "Caddyfile", caddyfile))...)
 }
 
+// Judge runs the check of the command with these arguments, but looks for no fixes, and returns its report.
+func Judge(t testing.TB, args ...string) *check.Report {
+	t.Helper()
+	cmd, _, err := command(t).Find([]string{"check"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Flags().Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	c, err := check.Parse(caddycmd.Flags{FlagSet: cmd.Flags()}, cmd.Flags().Args())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Judge(t.Context())
+}
+
 // File writes a file that is removed with the test, and returns its path.
 func File(t testing.TB, name, text string) string {
 	t.Helper()
@@ -48,18 +65,25 @@ func File(t testing.TB, name, text string) string {
 // Output runs the command with these arguments, and returns what it prints.
 func Output(t testing.TB, args ...string) (stdout, stderr string) {
 	t.Helper()
-	cors, ok := caddycmd.Commands()["cors"]
-	if !ok {
-		t.Fatal("the command is not registered")
-	}
-	cmd := &cobra.Command{Use: "cors"}
-	cors.CobraFunc(cmd)
+	cmd := command(t)
 	var out, errs bytes.Buffer
 	cmd.SetOut(&out)
 	cmd.SetErr(&errs)
 	cmd.SetArgs(append([]string{"check"}, args...))
 	_ = cmd.Execute() // the error is the exit code
 	return out.String(), errs.String()
+}
+
+// command returns "caddy cors".
+func command(t testing.TB) *cobra.Command {
+	t.Helper()
+	cors, ok := caddycmd.Commands()["cors"]
+	if !ok {
+		t.Fatal("the command is not registered")
+	}
+	cmd := &cobra.Command{Use: "cors"}
+	cors.CobraFunc(cmd)
+	return cmd
 }
 
 // Backend returns the address of a server that knows nothing of CORS, or too much of it.
@@ -91,6 +115,24 @@ func Backend(t testing.TB) string {
 			}
 		case "login":
 			http.Redirect(w, r, "https://login.example.com/", http.StatusFound)
+		case "a", "b", "open":
+			own("Allow-Origin", "*")
+			own("Allow-Methods", "GET, POST, PUT, DELETE")
+			own("Allow-Headers", "*")
+			if r.Method == http.MethodOptions {
+				w.WriteHeader(http.StatusNoContent)
+			}
+		case "items":
+			if r.URL.Path == "/items" { // as frameworks redirect that do not know of TLS
+				w.Header().Set("Location", "http://"+r.Host+"/items/")
+				w.WriteHeader(http.StatusTemporaryRedirect)
+			}
+		case "verify":
+			http.Redirect(w, r, "https://login.example.com/?rd=https%3A%2F%2Fapi.example.com%2F", http.StatusFound)
+		case "download":
+			http.Redirect(w, r, "https://store.example.com/file?X-Amz-Signature=abc", http.StatusFound)
+		case "broken":
+			w.WriteHeader(http.StatusInternalServerError)
 		case "moved":
 			http.Redirect(w, r, "/orders", http.StatusTemporaryRedirect)
 		case "sse":

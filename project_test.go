@@ -42,6 +42,7 @@ var imports = map[string][]string{
 	module + "/internal/markdown":  nil,
 	module + "/docs":               nil,
 	module + "/e2e":                nil,
+	module + "/contrib":            nil,
 }
 
 // foreign has what some of them are to do without: Caddy; and servers, files and the network.

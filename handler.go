@@ -16,7 +16,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if decided(w) {
 		return next.ServeHTTP(w, r)
 	}
-	req := h.classify(r)
+	var req policy.Request
+	h.classify(r, &req)
 	d := h.policies.Decide(&req)
 	if h.witness != nil {
 		h.witness(req, d)
@@ -33,21 +34,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	err := next.ServeHTTP(rw, r)
 	// If nobody has written the response, the server is about to: an error's, or an empty one.
 	rw.annotateOnce()
-	if !h.ReportOnly {
+	if rw.late && !h.ReportOnly {
 		policy.RemoveTrailers(w.Header())
 	}
 	return err
 }
 
 // classify takes from the request what bears on the decision.
-func (h *Handler) classify(r *http.Request) policy.Request {
-	req := policy.NewRequest(r.Method, r.Host, r.Header)
+func (h *Handler) classify(r *http.Request, req *policy.Request) {
+	req.Read(r.Method, r.Host, r.Header)
 	req.Path, req.Context = r.URL.Path, r.Context()
 	req.Exempt = h.exempts(r)
 	if h.policies.PerRequest() {
 		req.Placeholders = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	}
-	return req
 }
 
 // exempts reports whether enforce leaves the request's path alone.

@@ -45,7 +45,8 @@ func BenchmarkObserveAllowed(b *testing.B) {
 	bench := func(name string, r *http.Request, c *counters) {
 		b.Run(name, func(b *testing.B) {
 			h.tallies[0].name, h.tallies[0].counters = "default", c
-			asked := h.classify(r)
+			var asked policy.Request
+			h.classify(r, &asked)
 			d := h.policies.Decide(&asked)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -70,7 +71,8 @@ func BenchmarkObserveDenied(b *testing.B) {
 			for i := range origins {
 				origins[i] = fmt.Sprintf("https://%d.example.com", i)
 			}
-			asked := h.classify(r)
+			var asked policy.Request
+			h.classify(r, &asked)
 			i := 0
 			b.ReportAllocs()
 			for b.Loop() {
@@ -91,7 +93,8 @@ func TestObserveDoesNotAllocate(t *testing.T) {
 	h.tallies[0].counters = newCounters("srv0", "allocations", modeDecide)
 	for _, origin := range []string{"https://app.example.com", "https://other.example.com"} {
 		r := &http.Request{Method: "GET", URL: &url.URL{Path: "/"}, Header: http.Header{"Origin": {origin}}}
-		asked := h.classify(r)
+		var asked policy.Request
+		h.classify(r, &asked)
 		d := h.policies.Decide(&asked)
 		if n := testing.AllocsPerRun(100, func() { h.observe(r, &asked, &d) }); n != 0 {
 			t.Errorf("%s: %v allocations", d.Outcome, n)

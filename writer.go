@@ -26,6 +26,7 @@ type responseWriter struct {
 	handler   *Handler
 	rest      *rest
 	annotated bool
+	late      bool      // whether somebody has asked for the header after that, as for trailers
 	bySite    bool      // whether the answer depends on the request's site
 	values    [2]string // of Access-Control-Allow-Origin, if it is to be set, and Vary
 }
@@ -75,12 +76,18 @@ func decided(w http.ResponseWriter) bool {
 	}
 }
 
+// Header returns the response's header.
+func (w *responseWriter) Header() http.Header {
+	w.late = w.late || w.annotated
+	return w.ResponseWriter.Header()
+}
+
 func (w *responseWriter) annotateOnce() {
 	if w.annotated {
 		return
 	}
 	w.annotated = true
-	answers, header, rest := w.handler.answers, w.Header(), w.rest
+	answers, header, rest := w.handler.answers, w.ResponseWriter.Header(), w.rest
 	switch {
 	case rest == nil:
 		answers.ApplyOrigin(header, w.values[:], w.bySite)

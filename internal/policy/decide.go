@@ -59,8 +59,14 @@ type Request struct {
 
 // NewRequest takes from a request what bears on the decision. A CORS-preflight request is one with the method OPTIONS, an
 // Origin and an Access-Control-Request-Method (Fetch Standard, section 3.3.2); there is no other way to make one.
-func NewRequest(method, host string, header map[string][]string) Request {
-	r := Request{Origin: header["Origin"], Host: host, Header: header, method: method}
+func NewRequest(method, host string, header map[string][]string) (r Request) {
+	r.Read(method, host, header)
+	return r
+}
+
+// Read makes a request, which is empty so far, what [NewRequest] returns.
+func (r *Request) Read(method, host string, header map[string][]string) {
+	r.Origin, r.Host, r.Header, r.method = header["Origin"], host, header, method
 	if method == "OPTIONS" && len(r.Origin) > 0 {
 		r.methods = header["Access-Control-Request-Method"]
 		if r.IsPreflight() {
@@ -69,7 +75,6 @@ func NewRequest(method, host string, header map[string][]string) Request {
 			r.privateNetwork = len(private) > 0 && private[0] == "true"
 		}
 	}
-	return r
 }
 
 // IsPreflight reports whether the request is a CORS-preflight request.

@@ -1,4 +1,4 @@
-package caddycors_test
+package denials_test
 
 import (
 	"fmt"
@@ -8,8 +8,16 @@ import (
 	"sync/atomic"
 	"testing"
 
+	_ "github.com/caddy-cors/caddy-cors"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
+
+const (
+	app   = "https://app.example.com"
+	other = "https://other.example.com"
+)
+
+type fields = livecaddy.Fields
 
 func TestAdminAPI(t *testing.T) {
 	o := livecaddy.Observe(t, "cors "+app+"\nrespond hello")

@@ -26,6 +26,9 @@ const (
 	exitUnknown = 2
 )
 
+// noEdit is what --diff says where it has nothing to print.
+const noEdit = "there is no edit of the Caddyfile that has the call allowed; without --diff, the check says what else could"
+
 // A Handler is what the check needs of the cors handler.
 type Handler struct {
 	// Problems returns what is wrong with a policy of a handler that is given in its JSON form, without its module's name.
@@ -82,6 +85,7 @@ write could not be written.`,
 	f.Bool("write", false, "Write the edit to the files of the Caddyfile (when --config is used)")
 	f.StringArray("resolve", nil, "Where a live server is, as host:port:address; can be repeated")
 	f.Bool("insecure", false, "Accept any certificate of a live server")
+	f.Bool("replay", false, "Make the calls of a HAR again, instead of judging them by its answers")
 	f.Bool("json", false, "Print JSON")
 	exit := func(cmd *cobra.Command, code int) error {
 		// Caddy's own wrapper has the one error that carries an exit code, for codes above 1.
@@ -97,6 +101,9 @@ write could not be written.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		defer stop()
+		if len(args) > 0 && args[0] == "-" {
+			return exit(cmd, checkPasted(ctx, cmd, args[1:], h))
+		}
 		asJSON, _ := f.GetBool("json")
 		c, err := Parse(caddycmd.Flags{FlagSet: f}, args)
 		var report *Report
@@ -128,7 +135,7 @@ write could not be written.`,
 		case diff:
 			fmt.Fprint(cmd.OutOrStdout(), report.Diff)
 			if report.Diff == "" && report.Verdict == string(fetch.Blocked) {
-				fmt.Fprintln(cmd.ErrOrStderr(), "caddy cors check: there is no edit of the Caddyfile that has the call allowed; without --diff, the check says what else could")
+				fmt.Fprintln(cmd.ErrOrStderr(), "caddy cors check: "+noEdit)
 			}
 		default:
 			fmt.Fprint(cmd.OutOrStdout(), report.text(c, os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(os.Stdout.Fd()))))

@@ -103,6 +103,8 @@ func explainFailure(err error) (code, message string) {
 		return "interrupted", "The check was interrupted."
 	case errors.Is(err, fetch.ErrNoPreflight):
 		return "no-preflight", "The call needs no preflight, so with --preflight-only there is nothing to ask."
+	case errors.Is(err, fetch.ErrNotRecorded):
+		return "not-recorded", "The archive has no answer to this request: it was not sent, or nothing came back."
 	case errors.Is(err, errTimeout), errors.Is(err, errMaxTime), errors.Is(err, context.DeadlineExceeded):
 		return "timeout", fmt.Sprintf("The server does not answer: %v.", err)
 	case errors.As(err, &dns):

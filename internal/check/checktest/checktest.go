@@ -65,8 +65,15 @@ func File(t testing.TB, name, text string) string {
 // Output runs the command with these arguments, and returns what it prints.
 func Output(t testing.TB, args ...string) (stdout, stderr string) {
 	t.Helper()
+	return Paste(t, "", args...)
+}
+
+// Paste runs the command with a text on its standard input, and returns what it prints.
+func Paste(t testing.TB, text string, args ...string) (stdout, stderr string) {
+	t.Helper()
 	cmd := command(t)
 	var out, errs bytes.Buffer
+	cmd.SetIn(strings.NewReader(text))
 	cmd.SetOut(&out)
 	cmd.SetErr(&errs)
 	cmd.SetArgs(append([]string{"check"}, args...))

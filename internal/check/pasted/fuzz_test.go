@@ -3,6 +3,8 @@ package pasted
 import (
 	"strings"
 	"testing"
+
+	"github.com/caddy-cors/caddy-cors/internal/check/pasted/pastedtest"
 	"unicode/utf8"
 
 	"github.com/caddy-cors/caddy-cors/internal/origin"
@@ -11,8 +13,8 @@ import (
 // Whatever is pasted, reading it ends, and what is recognized are calls with a URL and an origin that browsers have. How lines
 // end, and what white space is around the text, changes nothing.
 func FuzzRead(f *testing.F) {
-	for _, s := range corpus(f) {
-		f.Add(s.text)
+	for _, s := range pastedtest.Corpus(f, "testdata") {
+		f.Add(s.Text)
 	}
 	f.Add(`{"log": {"pages": [{"id": "a", "title": "https://app.example.com/"}], "entries": [{"pageref": "a", "request": {"method": "GET", "url": "https://api.example.com/x", "headers": []}, "response": {"status": 200, "headers": []}}]}}`)
 	f.Fuzz(func(t *testing.T, text string) {

@@ -47,8 +47,45 @@ type recordedExchange struct {
 	method    string
 	url       string
 	status    int
-	request   []fetch.Field
-	response  []fetch.Field
+	request   packed
+	response  packed
+}
+
+// packed is a header as one text: a line for each field, its name before a colon. Many exchanges have the same.
+type packed string
+
+func (p packed) fields() header {
+	h := make(header, 0, strings.Count(string(p), "\n"))
+	for line := range strings.Lines(string(p)) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		h = append(h, fetch.Field{Name: name, Value: value})
+	}
+	return h
+}
+
+// pack keeps the fields that are needed.
+func (r *harReader) pack(fields harFields, needed func(fetch.Field) bool) packed {
+	r.packing = r.packing[:0]
+	for _, f := range fields {
+		if !fetchspec.IsToken(f.Name) || strings.Contains(f.Value, "\n") || !needed(f) {
+			continue
+		}
+		r.packing = append(r.packing, f.Name...)
+		r.packing = append(r.packing, ':')
+		r.packing = append(r.packing, f.Value...)
+		r.packing = append(r.packing, '\n')
+	}
+	return packed(r.intern(string(r.packing)))
+}
+
+// isNeeded reports whether a field of a request tells anything: about the page, about what called, or of the script.
+func isNeeded(f fetch.Field) bool {
+	switch strings.ToLower(f.Name) {
+	case "origin", "referer", "cookie", "accept", "upgrade", "sec-fetch-mode", "sec-fetch-dest", "pragma", "cache-control",
+		"access-control-request-method", "access-control-request-headers":
+		return true
+	}
+	return !fetchspec.IsForbiddenRequestHeader(f.Name, f.Value) && !isBrowsers(f)
 }
 
 // Exchanges returns the exchanges that were answered, in their order.
@@ -58,9 +95,9 @@ func (r *Recorded) Exchanges() []fetch.Recorded {
 		exchanges[i] = fetch.Recorded{URL: e.url, Exchange: fetch.Exchange{
 			Preflight:      e.preflight,
 			Method:         e.method,
-			RequestHeader:  httpHeader(e.request),
+			RequestHeader:  httpHeader(e.request.fields()),
 			Status:         e.status,
-			ResponseHeader: httpHeader(e.response),
+			ResponseHeader: httpHeader(e.response.fields()),
 		}}
 	}
 	return exchanges
@@ -150,6 +187,7 @@ type harReader struct {
 	entries  []*entry
 	bodies   int // the length of those that are kept
 	interned map[string]string
+	packing  []byte // a header
 
 	// origins has the one origin that all requests of a page tell; "" where they tell several. For a request that was not
 	// sent, browsers do not write down its header.
@@ -161,6 +199,7 @@ type entry struct {
 	recordedExchange
 	page         string // the reference to it
 	resourceType string
+	asks         string // for which method a preflight asks
 	cookies      string
 	hasCookies   bool
 	body         []byte
@@ -298,21 +337,11 @@ func (r *harReader) intern(text string) string {
 	if known, ok := r.interned[text]; ok {
 		return known
 	}
-	if len(r.interned) < 1<<16 && len(text) <= 256 {
+	if len(r.interned) < 1<<15 && len(text) <= 2048 {
 		text = strings.Clone(text)
 		r.interned[text] = text
 	}
 	return text
-}
-
-func (r *harReader) internAll(fields harFields) []fetch.Field {
-	kept := make([]fetch.Field, 0, len(fields))
-	for _, f := range fields {
-		if !strings.HasPrefix(f.Name, ":") && fetchspec.IsToken(f.Name) {
-			kept = append(kept, fetch.Field{Name: r.intern(f.Name), Value: r.intern(f.Value)})
-		}
-	}
-	return slices.Clip(kept)
 }
 
 // add keeps what matters of an entry, if it can be a part of a call to another origin.
@@ -332,7 +361,10 @@ func (r *harReader) add(h *harEntry) {
 		e.status = 0 // no response
 	}
 	requested := header(h.Request.Headers)
-	e.preflight = e.method == http.MethodOptions && requested.has("Access-Control-Request-Method")
+	if e.method == http.MethodOptions {
+		e.asks = r.intern(requested.get("Access-Control-Request-Method"))
+		e.preflight = e.asks != ""
+	}
 	if location := string(h.Response.RedirectURL); location != "" && e.status >= 300 && e.status < 400 {
 		e.redirect = resolvedURL(target, location)
 	} else if location := header(h.Response.Headers).get("Location"); location != "" && e.status >= 300 && e.status < 400 {
@@ -347,8 +379,8 @@ func (r *harReader) add(h *harEntry) {
 	if page := requested.origin(); page != "" && page == originOf(target) && e.redirect == "" && !e.preflight {
 		return // same-origin
 	}
-	e.request = r.internAll(h.Request.Headers)
-	e.response = r.internAll(h.Response.Headers)
+	e.request = r.pack(h.Request.Headers, isNeeded)
+	e.response = r.pack(h.Response.Headers, func(fetch.Field) bool { return true })
 	if len(h.Request.Cookies) > 0 && !requested.has("Cookie") {
 		var pairs []string
 		for _, c := range h.Request.Cookies {
@@ -403,8 +435,8 @@ func resolvedURL(base, reference string) string {
 // origin returns the origin of the page that made a request, and the page's URL, if it is known.
 func (r *harReader) origin(e *entry) (pageOrigin, page string) {
 	page = r.pages[e.page]
-	pageOrigin = header(e.request).origin()
-	if referer := callableURL(header(e.request).get("Referer")); originOf(referer) == pageOrigin && originOf(page) != pageOrigin {
+	pageOrigin = e.request.fields().origin()
+	if referer := callableURL(e.request.fields().get("Referer")); originOf(referer) == pageOrigin && originOf(page) != pageOrigin {
 		page = referer
 	}
 	if pageOrigin == "" {
@@ -450,11 +482,11 @@ func (r *harReader) calls() []Call {
 		if !slices.ContainsFunc(hops, func(hop int) bool { return originOf(r.entries[hop].url) != pageOrigin }) {
 			continue // same-origin, redirects included
 		}
-		if pageOrigin == "" && !header(first.request).has("Origin") && first.resourceType == "" {
+		if pageOrigin == "" && !first.request.fields().has("Origin") && first.resourceType == "" {
 			continue // of no page: a request of the browser itself, or of another program
 		}
 		c := Call{Source: HAR, Count: 1, PageURL: page, Recorded: new(Recorded)}
-		c.request(first.method, first.url, false, first.request)
+		c.request(first.method, first.url, false, first.request.fields())
 		c.Missing = nil
 		c.PageURL = page
 		if c.Origin = pageOrigin; c.Origin == "" {
@@ -479,7 +511,7 @@ func (r *harReader) calls() []Call {
 
 // preflighted takes from a call's preflight what the entry of the call does not tell: the browser has not sent all of it.
 func (c *Call) preflighted(preflight *entry) {
-	for name := range strings.SplitSeq(header(preflight.request).get("Access-Control-Request-Headers"), ",") {
+	for name := range strings.SplitSeq(preflight.request.fields().get("Access-Control-Request-Headers"), ",") {
 		if name = strings.TrimSpace(name); fetchspec.IsToken(name) && !header(c.Header).has(name) {
 			c.Header = append(c.Header, namedHeader(name))
 		}
@@ -500,12 +532,12 @@ func (c *Call) preflighted(preflight *entry) {
 // lonePreflights makes calls of the preflights whose requests are not there: browsers leave them out that were never sent.
 func (r *harReader) lonePreflights() (calls []Call) {
 	for _, e := range r.entries {
-		if !e.preflight || e.used || originOf(e.url) == header(e.request).origin() {
+		if !e.preflight || e.used || originOf(e.url) == e.request.fields().origin() {
 			continue
 		}
 		e.used = true
 		c := Call{Source: HAR, Count: 1, Recorded: new(Recorded)}
-		c.request(e.method, e.url, false, e.request)
+		c.request(e.method, e.url, false, e.request.fields())
 		c.Origin, c.PageURL = r.origin(e)
 		c.Recorded.take(e)
 		c.Recorded.Failed = true
@@ -522,7 +554,7 @@ func (r *harReader) describe(c *Call, e *entry) {
 	if kind, ok := resourceTypes[strings.ToLower(e.resourceType)]; ok && c.Kind == "" {
 		c.Kind = kind
 	}
-	if !header(e.request).has("Sec-Fetch-Mode") && !header(e.request).has("Origin") {
+	if !e.request.fields().has("Sec-Fetch-Mode") && !e.request.fields().has("Origin") {
 		switch c.Kind {
 		case fetch.KindImage, fetch.KindScript, fetch.KindStyle, fetch.KindMedia:
 			c.NoCORS = true // with CORS, there is an Origin
@@ -573,11 +605,18 @@ var resourceTypes = map[string]fetch.Kind{
 	"ping":        fetch.KindBeacon,
 }
 
+// near is how far apart the entries of one call may stand.
+const near = 1000
+
 // next finds the entry that a redirect has led to: the first after it, of a method that it can have.
 func (r *harReader) next(candidates []int, after int, redirected *entry) int {
-	for _, i := range candidates {
+	begin, _ := slices.BinarySearch(candidates, after+1)
+	for _, i := range candidates[begin:] {
+		if i > after+near {
+			break
+		}
 		e := r.entries[i]
-		if i > after && !e.used && e.page == redirected.page && (e.method == redirected.method || e.method == http.MethodGet) {
+		if !e.used && e.page == redirected.page && (e.method == redirected.method || e.method == http.MethodGet) {
 			return i
 		}
 	}
@@ -588,9 +627,13 @@ func (r *harReader) next(candidates []int, after int, redirected *entry) int {
 // before and after it.
 func (r *harReader) nearest(candidates []int, to int, method string) int {
 	best := -1
-	for _, i := range candidates {
+	begin, _ := slices.BinarySearch(candidates, to-near)
+	for _, i := range candidates[begin:] {
+		if i > to+near {
+			break
+		}
 		e := r.entries[i]
-		if e.used || header(e.request).get("Access-Control-Request-Method") != method {
+		if e.used || e.asks != method {
 			continue
 		}
 		if best < 0 || abs(i-to) < abs(best-to) {

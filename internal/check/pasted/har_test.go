@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-cors/caddy-cors/internal/check/pasted/pastedtest"
 )
 
 // The calls of a page, exported by Chromium's network panel, are judged as Chromium has judged them.
@@ -38,7 +40,7 @@ func TestHAR(t *testing.T) {
 			}
 		}
 		if i < len(lines) {
-			want = wordsOf(t, lines[i])
+			want = pastedtest.Words(t, lines[i])
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("call %d is\n\t%q, want\n\t%q", i, got, want)

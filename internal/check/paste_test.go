@@ -1,0 +1,263 @@
+package check_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	_ "github.com/caddy-cors/caddy-cors"
+	"github.com/caddy-cors/caddy-cors/internal/check"
+	"github.com/caddy-cors/caddy-cors/internal/check/checktest"
+	"github.com/caddy-cors/caddy-cors/internal/check/pasted/pastedtest"
+)
+
+// answering is a configuration that answers every URL of the corpus.
+const answering = `
+(answers) {
+	cors /ok* https://app.example.com {
+		allow_methods PUT
+		allow_headers Content-Type
+	}
+	header /star Access-Control-Allow-Origin *
+	respond ok
+}
+https:// {
+	tls internal
+	import answers
+}
+http://, http://:8080, http://:5000 {
+	import answers
+}
+`
+
+// pastedReports runs the command with a pasted text, and returns its reports.
+func pastedReports(t *testing.T, text string, args ...string) []check.PastedReport {
+	t.Helper()
+	stdout, stderr := checktest.Paste(t, text, append([]string{"-", "--json"}, args...)...)
+	var several struct{ Calls []check.PastedReport }
+	var one check.PastedReport
+	if err := json.Unmarshal([]byte(stdout), &several); err != nil {
+		t.Fatalf("%v, of %q: %s", err, stdout, stderr)
+	}
+	if several.Calls != nil {
+		return several.Calls
+	}
+	if err := json.Unmarshal([]byte(stdout), &one); err != nil {
+		t.Fatal(err)
+	}
+	return []check.PastedReport{one}
+}
+
+func outcome(r *check.Report) string {
+	if r.Cause == nil {
+		return r.Verdict
+	}
+	return r.Verdict + " " + r.Cause.Code
+}
+
+// What is pasted comes to the verdict that the flags which stand for it come to. What it lacks is asked for, and given by the
+// flags that are named.
+func TestPasted(t *testing.T) {
+	config := checktest.File(t, "Caddyfile", answering)
+	known := make(map[string]string)
+	byFlags := func(args []string) string {
+		key := strings.Join(args, "\x00")
+		if known[key] == "" {
+			known[key] = outcome(checktest.Run(t, append(slices.Clone(args), "--config", config)...))
+		}
+		return known[key]
+	}
+	for _, s := range pastedtest.Corpus(t, "pasted/testdata") {
+		t.Run(s.File+"/"+s.Name, func(t *testing.T) {
+			reports := pastedReports(t, s.Text, "--config", config)
+			if s.Calls[0] == "nothing" {
+				if got := outcome(reports[0].Report); got != "unknown unrecognized" {
+					t.Errorf("it is %s", got)
+				}
+				return
+			}
+			if len(reports) != len(s.Calls) {
+				t.Fatalf("there are %d calls, want %d", len(reports), len(s.Calls))
+			}
+			for i, line := range s.Calls {
+				args, needs := splitCall(pastedtest.Words(t, line))
+				want := "unknown missing"
+				if len(needs) == 0 {
+					want = byFlags(args)
+				}
+				if got := outcome(reports[i].Report); got != want {
+					t.Errorf("%s: it is %s, want %s", line, got, want)
+				}
+				if len(needs) > 0 && len(s.Calls) == 1 && !slices.Contains(needs, "?page") {
+					gives := given(needs)
+					full := append(slices.Clone(args), gives...)
+					if slices.Contains(needs, "?url") {
+						full = append([]string{gives[0]}, append(args, gives[1:]...)...)
+					}
+					want, got := byFlags(full), outcome(pastedReports(t, s.Text, append(gives, "--config", config)...)[0].Report)
+					if got != want {
+						t.Errorf("%s: with %q, it is %s, want %s", line, gives, got, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// splitCall takes a line of the corpus apart: the arguments, and what is missing.
+func splitCall(words []string) (args, needs []string) {
+	for _, w := range words {
+		switch {
+		case w == "=>":
+			return args, needs
+		case strings.HasPrefix(w, "?"):
+			needs = append(needs, w)
+		default:
+			args = append(args, w)
+		}
+	}
+	return args, needs
+}
+
+// given are flags that have what is missing; the URL comes first.
+func given(needs []string) (flags []string) {
+	for _, need := range needs {
+		switch need {
+		case "?url":
+			flags = append([]string{"https://api.example.com/given"}, flags...)
+		case "?origin":
+			flags = append(flags, "--origin=https://app.example.com")
+		case "?preflight", "?method":
+			flags = append(flags, "-X=PUT")
+		case "?header":
+			flags = append(flags, "-H=Authorization: given")
+		case "?body":
+			flags = append(flags, "--data=given")
+		}
+	}
+	return flags
+}
+
+// Flags win over what was pasted.
+func TestPastedFlags(t *testing.T) {
+	const text = "curl 'https://api.example.com/ok' -X PUT -H 'content-type: application/json' -H 'x-token: a' -H 'origin: https://other.example.com' -b 'sid=1' --data-raw '{}'"
+	config := checktest.File(t, "Caddyfile", answering)
+	for _, test := range []struct {
+		args []string
+		want string // of the command's flags
+	}{
+		{nil, "https://api.example.com/ok --origin https://other.example.com -X PUT -H 'content-type: application/json' -H 'x-token: a' --data '{}' --cookie ..."},
+		{[]string{"--origin=https://app.example.com"}, "https://api.example.com/ok --origin https://app.example.com -X PUT -H 'content-type: application/json' -H 'x-token: a' --data '{}' --cookie ..."},
+		{[]string{"-X=PATCH"}, "https://api.example.com/ok --origin https://other.example.com -X PATCH -H 'content-type: application/json' -H 'x-token: a' --data '{}' --cookie ..."},
+		{[]string{"-H=Content-Type: text/plain"}, "https://api.example.com/ok --origin https://other.example.com -X PUT -H 'x-token: a' -H 'Content-Type: text/plain' --data '{}' --cookie ..."},
+		{[]string{"--data=[]", "--cookie=b=2"}, "https://api.example.com/ok --origin https://other.example.com -X PUT -H 'content-type: application/json' -H 'x-token: a' --data '[]' --cookie ..."},
+		{[]string{"https://api.example.com/star"}, "https://api.example.com/star --origin https://other.example.com -X PUT -H 'content-type: application/json' -H 'x-token: a' --data '{}' --cookie ..."},
+		{[]string{"--show-secrets"}, "https://api.example.com/ok --origin https://other.example.com -X PUT -H 'content-type: application/json' -H 'x-token: a' --data '{}' --cookie 'sid=1'"},
+	} {
+		got := pastedReports(t, text, append(test.args, "--config", config)...)[0].Call.Command
+		if want := "caddy cors check " + test.want; got != want {
+			t.Errorf("%q: it is\n\t%s, want\n\t%s", test.args, got, want)
+		}
+	}
+}
+
+// What is missing is asked for by its flag, with the command to run; the secrets of what was pasted are not in it.
+func TestPastedMissing(t *testing.T) {
+	_, stderr := checktest.Paste(t, "curl 'https://api.example.com/x' -H 'authorization: Bearer s3cr3t' -H \"X-Token: $TOKEN\" -b 'sid=s3cr3t' -d @order.json", "-", "--config", "Caddyfile")
+	for _, want := range []string{
+		"add --origin", "add -H 'X-Token: VALUE'", "add --data (@order.json, most likely)",
+		"\n    caddy cors check https://api.example.com/x -X POST -H 'authorization: ...' -H 'Content-Type: application/x-www-form-urlencoded' --cookie ... --origin ORIGIN -H 'X-Token: ...' --data @order.json --config=Caddyfile\n",
+	} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("no %q in\n%s", want, stderr)
+		}
+	}
+	if strings.Contains(stderr, "s3cr3t") {
+		t.Errorf("a secret is in\n%s", stderr)
+	}
+}
+
+// Files that a text names are not read, and not sent.
+func TestPastedFiles(t *testing.T) {
+	secret := checktest.File(t, "secret", "s3cr3t")
+	config := checktest.File(t, "Caddyfile", "http:// {\n\tcors https://app.example.com\n\trespond {http.request.body}\n}\n")
+	for _, text := range []string{
+		"curl http://api.example.com/ -H 'Origin: https://app.example.com' --data-raw '@" + secret + "'",
+		"fetch('http://api.example.com/', {method: 'POST', body: '@" + secret + "', referrer: 'http://app.example.com/'})",
+	} {
+		stdout, stderr := checktest.Paste(t, text, "-", "--config", config)
+		if strings.Contains(stdout+stderr, "s3cr3t") {
+			t.Errorf("%s: the file was read:\n%s%s", text, stdout, stderr)
+		}
+		if strings.Contains(stderr, "no such file") || strings.Contains(stdout, "s3cr3t") {
+			t.Errorf("%s: %s", text, stderr)
+		}
+	}
+}
+
+// An archive is a table of all its calls to other origins, which fits in 80 columns, and then those that are blocked.
+func TestPastedArchive(t *testing.T) {
+	archive, err := os.ReadFile("pasted/testdata/chromium.har")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr := checktest.Paste(t, string(archive), "-")
+	for _, want := range []string{
+		"24 calls to other origins, judged by the answers in the archive; no request was made:\n14 blocked, 8 allowed, 2 unknown.\n",
+		"       allowed     3  POST     fetch        200  api.example.com/ok\n",
+		"   9.  blocked     1  GET      font         200  api.example.com/no.woff2\n",
+		"\n4. A page of https://app.example.com calls DELETE https://api.example.com/ok.\n",
+		"Method DELETE is not allowed by Access-Control-Allow-Methods in preflight response.",
+		"allow_methods DELETE",
+		"net::ERR_NAME_NOT_RESOLVED",
+	} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	table, _, _ := strings.Cut(stdout, "\n1. ")
+	for line := range strings.Lines(table) {
+		if len(strings.TrimRight(line, "\n")) > 80 && strings.HasPrefix(line, "  ") {
+			t.Errorf("%d columns: %s", len(line)-1, line)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s\n%s", stdout, stderr)
+	}
+	reports := pastedReports(t, string(archive))
+	if len(reports) != 24 || reports[0].Call.Source != "har" || reports[0].Verdict != "allowed" {
+		t.Errorf("the reports are %d, and the first %+v", len(reports), reports[0])
+	}
+}
+
+// With a configuration, the calls of an archive run through it; those that could change something send their preflights only.
+func TestPastedArchiveReplay(t *testing.T) {
+	const entry = `{"request": {"method": %q, "url": "http://api.example.com/%s", "headers": [{"name": "Origin", "value": "http://app.example.com"}, {"name": "Content-Type", "value": "application/json"}]%s}, "response": {"status": 200, "headers": []}}`
+	archive := `{"log": {"version": "1.2", "entries": [` +
+		fmt.Sprintf(entry, "GET", "a", "") + "," + fmt.Sprintf(entry, "DELETE", "b", "") + `]}}`
+	config := checktest.File(t, "Caddyfile", `http:// {
+		cors http://app.example.com {
+			allow_methods DELETE
+			allow_headers Content-Type
+		}
+		respond /a hi
+		respond /b "deleted" 410
+	}`)
+	if got := pastedReports(t, archive)[0]; got.Verdict != "blocked" {
+		t.Errorf("as recorded, it is %s", got.Verdict)
+	}
+	reports := pastedReports(t, archive, "--config", config)
+	if reports[0].Verdict != "allowed" || reports[0].Status != 200 {
+		t.Errorf("in the configuration, it is %s, with %d", reports[0].Verdict, reports[0].Status)
+	}
+	if reports[1].Verdict != "allowed" || reports[1].Status == 410 {
+		t.Errorf("the DELETE is %s, with %d", reports[1].Verdict, reports[1].Status)
+	}
+	reports = pastedReports(t, archive, "--config", config, "--yes")
+	if reports[1].Verdict != "allowed" || reports[1].Status != 410 {
+		t.Errorf("with --yes, the DELETE is %s, with %d", reports[1].Verdict, reports[1].Status)
+	}
+}

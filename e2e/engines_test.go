@@ -135,12 +135,12 @@ func launchChromium(t *testing.T, b *browser, n network, url string) {
 	if n.quic {
 		quic = "--origin-to-force-quic-on=" + strings.Join(slices.Collect(maps.Keys(n.certificates(t))), ",")
 	}
-	b.process = start(t, exec.Command(b.executables[0],
+	arguments := []string{
 		"--headless",
 		quic,
-		"--user-data-dir="+b.home,
-		"--host-resolver-rules="+strings.Join(rules, ", "),
-		"--ignore-certificate-errors-spki-list="+strings.Join(slices.Compact(pins), ","),
+		"--user-data-dir=" + b.home,
+		"--host-resolver-rules=" + strings.Join(rules, ", "),
+		"--ignore-certificate-errors-spki-list=" + strings.Join(slices.Compact(pins), ","),
 		"--no-sandbox", // containers have none, and root may not
 		"--no-first-run",
 		"--disable-gpu",
@@ -152,8 +152,11 @@ func launchChromium(t *testing.T, b *browser, n network, url string) {
 		"--disable-sync",
 		"--disable-features=HttpsUpgrades,HttpsFirstBalancedMode,HttpsFirstBalancedModeAutoEnable,OptimizationHints,MediaRouter,Translate",
 		"--enable-logging=stderr", // says why a call is blocked
-		url,
-	), b.home)
+	}
+	if b.inspected {
+		arguments = append(arguments, "--remote-debugging-port=0", "--remote-allow-origins=http://localhost")
+	}
+	b.process = start(t, exec.Command(b.executables[0], append(arguments, url)...), b.home)
 }
 
 // firefoxPreferences send everything through the proxy, and keep Firefox from greeting, updating and reporting.

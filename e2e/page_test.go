@@ -96,10 +96,15 @@ func (p *page) browse(t *testing.T, e engine, n network, url string, calls []cal
 // open opens the page in a new browser, and has its script make the calls.
 func (p *page) open(t *testing.T, e engine, n network, url string, calls []call) *browser {
 	t.Helper()
+	p.expect(calls)
+	return e.open(t, n, url)
+}
+
+// expect has the page's script make the calls when a browser loads the page next.
+func (p *page) expect(calls []call) {
 	v := &visit{calls: make(chan []call, 1), findings: make(chan []finding, 1)}
 	v.calls <- calls
 	p.visit.Store(v)
-	return e.open(t, n, url)
 }
 
 // findings waits for what the page's script found.

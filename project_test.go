@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/zip"
 )
 
 const module = "github.com/caddy-cors/caddy-cors"
@@ -72,6 +74,17 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s", importer, name)
 			}
 		}
+	}
+}
+
+// The module can be published: no file has a name that the go command refuses on some system.
+func TestModuleCanBePublished(t *testing.T) {
+	checked, err := zip.CheckDir(".")
+	if err != nil {
+		t.Error(err)
+	}
+	if !slices.Contains(checked.Valid, "go.mod") {
+		t.Errorf("%d files are valid, and go.mod is not among them", len(checked.Valid))
 	}
 }
 

@@ -219,7 +219,7 @@ func validate(t *testing.T, config []byte) error {
 	config = regexp.MustCompile(`\{file\.[^}]+\}`).ReplaceAll(config, []byte("{file."+list+"}"))
 
 	var tree map[string]any
-	if err := json.Unmarshal(config, &tree); err != nil {
+	if err := json.Unmarshal(caddy.RemoveMetaFields(config), &tree); err != nil {
 		return err
 	}
 	storage := filepath.Join(dir, "storage")

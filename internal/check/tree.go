@@ -7,14 +7,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 // A configuration's JSON is a tree of maps and slices here. The place of a value in it is a JSON Pointer (RFC 6901).
 
-// decode reads JSON, with its numbers as they are written.
+// decode reads JSON, with its numbers as they are written, and without the "@id" by which the admin API finds an object.
 func decode(text []byte) (map[string]any, error) {
 	var tree map[string]any
-	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder := json.NewDecoder(bytes.NewReader(caddy.RemoveMetaFields(text)))
 	decoder.UseNumber()
 	return tree, decoder.Decode(&tree)
 }

@@ -34,6 +34,7 @@ var recipeTests = map[string]func(*testing.T, *recipe){
 	"Local development":                    testLocalDevelopment,
 	"Browser extensions and app shells":    testExtensions,
 	"API behind a login":                   testLogin,
+	"Sign-ins beside an enforced API":      testSignIns,
 	"Backend with CORS headers of its own": testBackend,
 	"Other rules for other paths":          testPaths,
 	"Partners with rights of their own":    testPartners,
@@ -564,6 +565,79 @@ func testLogin(t *testing.T, r *recipe) {
 		livecaddy.Send(t, "OPTIONS", url+"/first/", preflight).Want(t, 204, append([]string{"Access-Control-Max-Age: 600"}, allowApp...), varyPreflight)
 		livecaddy.Send(t, "OPTIONS", url, preflight).Want(t, 401, nil, nil)
 	})
+}
+
+func testSignIns(t *testing.T, r *recipe) {
+	const idp, apple = "https://login.idp.example", "https://appleid.apple.com"
+	program := func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/saml/acs", "/oidc/callback", "/apple/callback":
+			http.Redirect(w, r, "/signed-in", http.StatusSeeOther)
+		}
+	}
+	// What Chromium, Firefox and WebKit send for a form that a page of another site posts.
+	form := func(origin string) fields {
+		return fields{
+			"Origin": origin, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document",
+			"Content-Type": "application/x-www-form-urlencoded",
+		}
+	}
+	for _, enforce := range []string{"enforce unsafe", "enforce"} {
+		t.Run(enforce, func(t *testing.T) {
+			n := r.run(t, 1, program, "enforce unsafe", enforce)
+			livecaddy.ForgetDenials(t)
+			for _, signIn := range []struct{ path, origin string }{
+				{"/saml/acs", idp},
+				{"/saml/acs", "null"}, // of a page with Referrer-Policy: no-referrer, or after a redirect
+				{"/oidc/callback", idp},
+				{"/apple/callback", apple},
+			} {
+				res := n.send(t, "POST", api+signIn.path, form(signIn.origin))
+				if res.StatusCode != http.StatusSeeOther || len(res.CORS()) > 0 {
+					t.Errorf("a sign-in at %s from %s gets %d %q", signIn.path, signIn.origin, res.StatusCode, res.CORS())
+				}
+				n.programSaw(t, "POST "+signIn.path)
+			}
+			for _, path := range []string{"/orders", "/saml", "/saml/acs/more", "/oidc/callback2", "/"} {
+				for _, origin := range []string{other, idp} {
+					if res := n.send(t, "POST", api+path, form(origin)); res.StatusCode != 403 {
+						t.Errorf("a form of %s at %s gets %d", origin, path, res.StatusCode)
+					}
+				}
+			}
+			n.programSaw(t)
+			advised := false
+			for _, denial := range n.Logged() {
+				fix := denial["fix"].(string)
+				if advised = advised || strings.HasSuffix(fix, "enforce_except /orders"); strings.Contains(fix, "allow_origins") {
+					t.Errorf("the log says: %s", fix)
+				}
+			}
+			if !advised {
+				t.Errorf("the log does not say which path to add: %v", n.Logged())
+			}
+
+			landing := form("")
+			delete(landing, "Origin")
+			if res := n.send(t, "GET", api+"/signed-in", landing); res.StatusCode != 200 {
+				t.Errorf("the page after the sign-in gets %d", res.StatusCode)
+			}
+			if res := n.send(t, "POST", api+"/token", nil); res.StatusCode != 200 {
+				t.Errorf("a call from server to server gets %d", res.StatusCode)
+			}
+			n.methods(t, fetch.Request{Header: sendsJSON, Credentials: true}, "GET", "POST", "PUT", "DELETE")
+			for _, origin := range []string{idp, apple} {
+				n.allows(t, origin, false)
+			}
+			n.calls(t, call{"a script of the provider, where sign-ins come back", fetch.Request{Origin: idp, URL: "/saml/acs", Method: "POST", Credentials: true}, "missing-allow-origin"})
+		})
+	}
+	n := r.run(t, 1, program, "enforce_except /saml/acs /oidc/callback /apple/callback", "")
+	if res := n.send(t, "POST", api+"/saml/acs", form(idp)); res.StatusCode != 403 {
+		t.Errorf("without enforce_except, a sign-in gets %d", res.StatusCode)
+	}
+	n = r.run(t, 1, program, "cors https://app.example.com", "cors https://app.example.com "+idp)
+	n.allows(t, idp, true) // which is why the page says not to
 }
 
 func testBackend(t *testing.T, r *recipe) {

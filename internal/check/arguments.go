@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/caddy-cors/caddy-cors/internal/check/pasted"
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
 	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 	"github.com/caddy-cors/caddy-cors/internal/origin"
@@ -20,7 +22,7 @@ import (
 func Parse(flags caddycmd.Flags, args []string) (*Check, error) {
 	switch {
 	case len(args) == 0:
-		return nil, errors.New("which URL does the script call? Write it behind the command: caddy cors check https://api.example.com/ --origin https://app.example.com")
+		return nil, errors.New("which URL does the script call? Write it after the command: caddy cors check https://api.example.com/ --origin https://app.example.com; or write -, and paste what the browser gave you")
 	case len(args) > 1:
 		return nil, fmt.Errorf("one URL is checked at a time, and there are %d arguments: %q", len(args), args)
 	}
@@ -83,7 +85,7 @@ func checkURL(text string, kind fetch.Kind) error {
 	scheme = strings.ToLower(scheme)
 	switch {
 	case !ok:
-		return fmt.Errorf("the URL %q has no scheme; did you mean %q?", text, "https://"+strings.TrimPrefix(text, "//"))
+		return fmt.Errorf("the URL %q has no scheme; did you mean %q?", text, cmp.Or(pasted.WithScheme(text), "https://"+text))
 	case scheme == "http" || scheme == "https":
 		return nil
 	case scheme != "ws" && scheme != "wss":

@@ -38,44 +38,60 @@ type Handler struct {
 // Command returns the command "check". It needs of the cors handler what h has.
 func Command(h Handler) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "check <url> --origin <origin> [-X <method>] [-H 'Name: value']... [--credentials] [--reads <field>]... [--config <file> [--adapter <name>] [--served-by <listener>] [--diff] [--write]] [--resolve host:port:addr]... [--insecure] [--json]",
+		Use:   "check - | <url> --origin <origin> [flags]",
 		Short: "Tells whether a browser would let a page call a URL, and if not, what to change",
-		Long: `Does what a browser does when a script on a page of the --origin calls
-fetch(url), by the Fetch Standard, step by step: is the call cross-origin, is a
-preflight needed, does its answer allow the request, does the response, do the
-redirects, and what of the response can the script read. If the call is
-blocked, it says why, in the words of a browser's console, and shows the edit
-of the Caddyfile that would change that.
+		Long: `Tells whether a browser would let a page call a URL. If not, it says why, in the
+words of a browser's console, and shows the edit of the Caddyfile that would
+change that.
 
-Without --config, it asks the live server, as a browser on this machine would.
-With --config, the requests run through the routes of that configuration in
-this process. Nothing listens, nothing is stored, and no certificate is needed;
-but a reverse_proxy calls its upstreams, and what they do is done. The edit is
-tried as the text that it makes, without any request that could change
-something, and so are calls that worked before. --diff prints the edit alone,
-for "patch -p0"; --write writes it. A redirect that leaves the configuration is
-followed to the live server. Where no server of the configuration listens on
-the URL's port, one is taken that could be behind a TLS proxy or a port mapping;
---served-by says which.
+Paste what the browser gave you: with - as the URL, the call is read from
+standard input. That can be messages of the console of Chrome, Firefox or
+Safari; a request of the network panel, by "Copy as cURL" or "Copy as fetch";
+or the panel's HAR export, whose calls to other origins are all judged by their
+recorded answers, without a request (--replay makes them again). The flags below
+win over what was pasted, and what it does not tell is asked for. Nothing in it
+is run, and no file that it names is read.
+
+Or say what the script calls, with its URL and the flags. The check does what
+the browser does, by the Fetch Standard, step by step: is the call cross-origin,
+is a preflight needed, does its answer allow the request, does the response, do
+the redirects, and what of the response can the script read.
+
+Without --config, it asks the live server, as a browser on this machine would:
+the request is really made. With --config, the requests run through the routes
+of that configuration in this process. Nothing listens, nothing is stored, and
+no certificate is needed; but a reverse_proxy calls its upstreams, and what they
+do is done. The edit is tried as the text that it makes, without any request
+that could change something, and so are calls that worked before. --diff prints
+the edit alone, for "patch -p0"; --write writes it. A redirect that leaves the
+configuration is followed to the live server. Where no server of the
+configuration listens on the URL's port, one is taken that could be behind a TLS
+proxy or a port mapping; --served-by says which.
 
 The origin is that of the page's URL, without its path: https://app.example.com.
 It is null for a page in a sandboxed frame, or opened from a file.
 
 The exit code is 0 if the call is allowed, 1 if it is blocked, and 2 if that
-could not be found out: an argument is wrong, a server does not answer. With
---write, it is the code of the call as it was checked, or 2 if what there is to
-write could not be written.`,
-		Example: `  caddy cors check https://api.example.com/orders --origin https://app.example.com
-  caddy cors check https://api.example.com/orders/7 --origin https://app.example.com \
-      -X PUT -H 'Content-Type: application/json' --credentials --reads X-Total
-  caddy cors check https://api.example.com/ --origin https://app.example.com --config Caddyfile
-  caddy cors check https://api.example.com/ --origin https://app.example.com --config Caddyfile --write
+could not be found out: an argument is wrong, a server does not answer. Of
+several calls, it is 1 if one is blocked. With --write, it is the code of the
+call as it was checked, or 2 if what there is to write could not be written.`,
+		Example: `  caddy cors check -                     # then paste, and press Ctrl+D
+  xclip -o | caddy cors check - --config Caddyfile --write
+  caddy cors check - < page.har
+  caddy cors check https://api.example.com/ --origin https://app.example.com
+  caddy cors check https://api.example.com/orders/7 \
+      --origin https://app.example.com -X PUT \
+      -H 'Content-Type: application/json' --credentials --reads X-Total
+  caddy cors check https://api.example.com/ --origin https://app.example.com \
+      --config Caddyfile
   caddy cors check https://api.example.com/ --origin https://app.example.com \
       --resolve api.example.com:443:127.0.0.1 --insecure
-  caddy cors check https://api.example.com/ --origin https://app.example.com --json | jq -r .verdict`,
+  caddy cors check https://api.example.com/ --origin https://app.example.com \
+      --json | jq -r .verdict`,
 		SilenceErrors: true, // they are said here, and exit with a code of their own
 		SilenceUsage:  true,
 	}
+	cmd.SetUsageTemplate(strings.Replace(cmd.UsageTemplate(), ".LocalFlags.FlagUsages ", ".LocalFlags.FlagUsagesWrapped 80 ", 1))
 	f := cmd.Flags()
 	addCallFlags(f)
 	f.StringP("config", "c", "", "Check against this configuration, and not a live server")

@@ -66,11 +66,11 @@ type PastedCall struct {
 	RedirectedTo string `json:"redirected_to,omitempty"`
 }
 
-// codeMissing is the cause where a pasted text does not tell enough.
-const codeMissing = "missing"
-
-// codeUnrecognized is the cause where nothing was recognized.
-const codeUnrecognized = "unrecognized"
+// The causes where a pasted text does not tell enough, or nothing.
+const (
+	codeMissing      fetch.Code = "missing"
+	codeUnrecognized fetch.Code = "unrecognized"
+)
 
 // checkPasted reads standard input, checks the calls in it, and returns the exit code: 1 if one of them is blocked, or else 2 if
 // the verdict on one is unknown.
@@ -102,7 +102,7 @@ func checkPasted(ctx context.Context, cmd *cobra.Command, args []string, h Handl
 	}
 	paste, err := pasted.Read(cmd.InOrStdin())
 	if err != nil {
-		return p.fail(codeUnrecognized, err.Error())
+		return p.fail(string(codeUnrecognized), err.Error())
 	}
 	if paste.Source == pasted.HAR {
 		return p.checkHAR(ctx, paste)
@@ -365,7 +365,7 @@ func (p *pasteCheck) run(ctx context.Context, c *Check) *Report {
 func (p *pasteCheck) unknown(call *pasted.Call, err error) *PastedReport {
 	code := "arguments"
 	if _, ok := errors.AsType[*missingError](err); ok {
-		code = codeMissing
+		code = string(codeMissing)
 	}
 	return p.report(call, nil, unknown(code, err.Error()))
 }

@@ -198,6 +198,35 @@ func TestPastedFiles(t *testing.T) {
 	}
 }
 
+// The help fits a terminal, and says first what most people need.
+func TestHelp(t *testing.T) {
+	stdout, _ := checktest.Output(t, "--help")
+	for line := range strings.Lines(stdout) {
+		if len(line)-1 > 80 {
+			t.Errorf("%d columns: %s", len(line)-1, line)
+		}
+	}
+	if paste, flags := strings.Index(stdout, "Paste what the browser gave you"), strings.Index(stdout, "Or say what the script calls"); paste < 0 || paste > flags {
+		t.Errorf("pasting is not first:\n%s", stdout)
+	}
+	if first, _, _ := strings.Cut(stdout[strings.Index(stdout, "Examples:\n"):], "https://"); !strings.Contains(first, "check -") {
+		t.Errorf("the first example is another:\n%s", first)
+	}
+}
+
+// A URL without a scheme is told the one that was meant: a person's own machine has no https, most likely.
+func TestURLWithoutScheme(t *testing.T) {
+	for url, want := range map[string]string{
+		"localhost:8080/x": `did you mean \"http://localhost:8080/x\"?`,
+		"127.0.0.1:3000":   `did you mean \"http://127.0.0.1:3000/\"?`,
+		"api.example.com":  `did you mean \"https://api.example.com/\"?`,
+	} {
+		if stdout, _ := checktest.Output(t, url, "--origin=http://localhost:3000", "--json"); !strings.Contains(stdout, want) {
+			t.Errorf("%s: no %s in\n%s", url, want, stdout)
+		}
+	}
+}
+
 // An archive is a table of all its calls to other origins, which fits in 80 columns, and then those that are blocked.
 func TestPastedArchive(t *testing.T) {
 	archive, err := os.ReadFile("pasted/testdata/chromium.har")

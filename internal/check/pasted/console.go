@@ -286,7 +286,7 @@ func (r *report) take(one found) {
 func (r *report) takeURL(text string) {
 	text = unwrap(text)
 	if r.call.URL = callableURL(text); r.call.URL == "" {
-		r.hint = likelyURL(text)
+		r.hint = WithScheme(text)
 	}
 }
 
@@ -298,8 +298,10 @@ func unwrap(text string) string {
 	return strings.TrimRight(text, ".,;") // the end of a sentence
 }
 
-// likelyURL returns what was meant by a URL without http: or https:, as people write it who test on their own machine.
-func likelyURL(text string) string {
+// WithScheme returns what was meant by a URL without http: or https:, such as localhost:8080/x: a person's own machine has no
+// https, most likely. It is empty if no page can call what results.
+func WithScheme(text string) string {
+	text = strings.TrimPrefix(text, "//")
 	if strings.Contains(text, "://") || strings.HasPrefix(text, "/") {
 		return ""
 	}

@@ -27,7 +27,7 @@ The commands below work with the cors directive of the Caddyfile.`,
 			first.GroupID = "first"
 			cmd.AddGroup(&cobra.Group{ID: first.GroupID, Title: "To start with:"}, &cobra.Group{ID: "others", Title: "In the terminal:"})
 			cmd.AddCommand(first)
-			for _, other := range []*cobra.Command{check.Command(handler), denials.Command()} {
+			for _, other := range []*cobra.Command{check.Command(handler), check.TestCommand(), denials.Command(), check.AllowCommand(handler)} {
 				other.GroupID = "others"
 				cmd.AddCommand(other)
 			}

@@ -65,11 +65,20 @@ func TestDenialIsLoggedAndListed(t *testing.T) {
 				t.Errorf("logged\n\t%v, want\n\t%v", got, want)
 			}
 			want["count"], want["server"] = 3.0, "srv0"
-			want["advice"] = !strings.Contains(fmt.Sprint(want["fix"]), "allow_")
 			list, others := o.Denials()
 			if len(list) != 1 || others != 0 {
 				t.Fatalf("listed: %v and %d others", list, others)
 			}
+			lines, _ := list[0]["lines"].([]any)
+			if fix := fmt.Sprint(want["fix"]); len(lines) > 0 != strings.HasPrefix(fix, "allow_") || len(lines) > 1 {
+				t.Errorf("the lines of the fix %q are %v", fix, lines)
+			} else if len(lines) == 1 {
+				line := lines[0].(map[string]any)
+				if got := fmt.Sprint(line["option"], " ", line["values"].([]any)[0]); got != fix {
+					t.Errorf("the line of the fix %q is %q", fix, got)
+				}
+			}
+			delete(list[0], "lines")
 			if first, last := list[0]["first_seen"].(string), list[0]["last_seen"].(string); first > last {
 				t.Errorf("seen first at %s, last at %s", first, last)
 			}

@@ -26,8 +26,8 @@ var imports = map[string][]string{
 	module + "/internal/fetch":     {module + "/internal/fetch/csp", module + "/internal/fetchspec", module + "/internal/origin"},
 	module + "/origins":            {module + "/internal/origin"},
 	module + "/internal/check": {
-		module + "/internal/check/edit", module + "/internal/origin", module + "/internal/policy", module + "/internal/fetch",
-		module + "/internal/printable",
+		module + "/internal/check/edit", module + "/internal/check/pasted", module + "/internal/denials", module + "/internal/fetch",
+		module + "/internal/fetchspec", module + "/internal/origin", module + "/internal/policy", module + "/internal/printable",
 	},
 	module + "/internal/check/edit":      nil,
 	module + "/internal/check/pasted":    {module + "/internal/fetch", module + "/internal/fetchspec", module + "/internal/origin"},

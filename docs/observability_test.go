@@ -106,7 +106,8 @@ func TestRollout(t *testing.T) {
 		if d["fix"] != table[i][1] || d["report_only"] != true {
 			t.Errorf("place %d is %v, the page shows %s", i, d, table[i][1])
 		}
-		if taken := strings.Contains(configs[1], "\t\t"+d["fix"].(string)+"\n"); taken != (d["origin"] != evil) {
+		_, value, _ := strings.Cut(d["fix"].(string), " ")
+		if taken := strings.Contains(configs[1], value); taken != (d["origin"] != evil) {
 			t.Errorf("the fix %q is in the next Caddyfile: %v", d["fix"], taken)
 		}
 	}

@@ -201,15 +201,24 @@ func (c *Check) judge(ctx context.Context) (*Report, *attempt, *configuration) {
 		return unknown("config", err.Error()), nil, nil
 	}
 	a, err := c.attempt(ctx, conf, inEarnest)
-	if err != nil {
-		if _, ok := errors.AsType[notProvisionedError](err); ok {
-			return unknown("config", fmt.Sprintf("Caddy refuses %s: %v", c.config, err)), nil, nil
-		}
-		if local, ok := errors.AsType[notLocalError](err); ok {
-			return unknown("not-in-config", local.Error()), nil, nil
-		}
-		return failed(a, err), a, conf
+	report, ran := c.reportOf(a, conf, err)
+	if !ran {
+		return report, nil, nil
 	}
-	c.note(a, conf)
-	return newReport(a), a, conf
+	return report, a, conf
+}
+
+// reportOf reports an attempt in a configuration, with its error. It reports false if the configuration has not run.
+func (c *Check) reportOf(a *attempt, conf *configuration, err error) (report *Report, ran bool) {
+	if err == nil {
+		c.note(a, conf)
+		return newReport(a), true
+	}
+	if _, ok := errors.AsType[notProvisionedError](err); ok {
+		return unknown("config", fmt.Sprintf("Caddy refuses %s: %v", c.config, err)), false
+	}
+	if local, ok := errors.AsType[notLocalError](err); ok {
+		return unknown("not-in-config", local.Error()), false
+	}
+	return failed(a, err), true
 }

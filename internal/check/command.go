@@ -4,7 +4,6 @@ package check
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -12,6 +11,7 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
@@ -33,6 +33,15 @@ const noEdit = "there is no edit of the Caddyfile that has the call allowed; wit
 type Handler struct {
 	// Problems returns what is wrong with a policy of a handler that is given in its JSON form, without its module's name.
 	Problems func(handler json.RawMessage, policyName string) []policy.Problem
+}
+
+// addServerFlags adds the flags that say where the server is.
+func addServerFlags(f *pflag.FlagSet) {
+	f.StringP("config", "c", "", "Check against this configuration, and not a live server")
+	f.StringP("adapter", "a", "", "Name of the config adapter to apply (when --config is used)")
+	f.String("served-by", "", "The listener of the configuration that the call comes to, such as :80, behind a proxy or a port mapping")
+	f.StringArray("resolve", nil, "Where a live server is, as host:port:address; can be repeated")
+	f.Bool("insecure", false, "Accept any certificate of a live server")
 }
 
 // Command returns the command "check". It needs of the cors handler what h has.
@@ -94,22 +103,11 @@ call as it was checked, or 2 if what there is to write could not be written.`,
 	cmd.SetUsageTemplate(strings.Replace(cmd.UsageTemplate(), ".LocalFlags.FlagUsages ", ".LocalFlags.FlagUsagesWrapped 80 ", 1))
 	f := cmd.Flags()
 	addCallFlags(f)
-	f.StringP("config", "c", "", "Check against this configuration, and not a live server")
-	f.StringP("adapter", "a", "", "Name of the config adapter to apply (when --config is used)")
-	f.String("served-by", "", "The listener of the configuration that the call comes to, such as :80, behind a proxy or a port mapping")
+	addServerFlags(f)
 	f.Bool("diff", false, "Print the edit alone, as a unified diff (when --config is used)")
 	f.Bool("write", false, "Write the edit to the files of the Caddyfile (when --config is used)")
-	f.StringArray("resolve", nil, "Where a live server is, as host:port:address; can be repeated")
-	f.Bool("insecure", false, "Accept any certificate of a live server")
 	f.Bool("replay", false, "Make the calls of a HAR again, instead of judging them by its answers")
 	f.Bool("json", false, "Print JSON")
-	exit := func(cmd *cobra.Command, code int) error {
-		// Caddy's own wrapper has the one error that carries an exit code, for codes above 1.
-		if code == exitBlocked {
-			return errors.New("blocked")
-		}
-		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return code, nil })(cmd, nil)
-	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "caddy cors check: %s\n", printable.ASCII(err.Error()))
 		return exit(cmd, exitUnknown)

@@ -24,6 +24,7 @@ type configuration struct {
 	tree       map[string]any       // as JSON
 	directives map[string]*edit.Use // of the cors handlers, by the places of these in the tree
 	patch      []patchOp            // what has been changed in a JSON configuration
+	deciding   bool                 // whether the handlers of the tree decide that only report in the text
 }
 
 // load reads the configuration that is checked. The error is Caddy's, where it refuses it.
@@ -64,7 +65,7 @@ type change struct {
 
 // with returns the configuration with a change. The error is Caddy's, or says why the text cannot be edited so.
 func (c *configuration) with(change change) (*configuration, error) {
-	next := &configuration{name: c.name, unedited: c.unedited, patch: slices.Concat(c.patch, change.patch)}
+	next := &configuration{name: c.name, unedited: c.unedited, patch: slices.Concat(c.patch, change.patch), deciding: c.deciding}
 	if c.text == nil {
 		next.tree = clone(c.tree)
 		return next, apply(next.tree, change.patch)
@@ -74,6 +75,9 @@ func (c *configuration) with(change change) (*configuration, error) {
 		return nil, err
 	}
 	next.tree, next.directives, err = adapt(next.text)
+	if c.deciding {
+		withoutReportOnly(next.tree)
+	}
 	return next, err
 }
 

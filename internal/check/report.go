@@ -414,19 +414,24 @@ func visible(line string) string {
 }
 
 // write writes the edits.
-func (r *Report) write() error {
+func (r *Report) write() (err error) {
+	r.Written, err = r.edited.write()
+	return err
+}
+
+// write writes what has been edited, and returns the names of the files.
+func (c *configuration) write() ([]string, error) {
 	switch {
-	case r.edited == nil:
-		return nil
-	case r.edited.unedited != nil:
-		return fmt.Errorf("nothing is written: %w", r.edited.unedited)
-	case r.edited.text == nil:
-		return errors.New("nothing is written: a JSON configuration is changed by the patch, over the admin API")
+	case c == nil:
+		return nil, nil
+	case c.unedited != nil:
+		return nil, fmt.Errorf("nothing is written: %w", c.unedited)
+	case c.text == nil:
+		return nil, errors.New("nothing is written: a JSON configuration is changed by the patch, over the admin API")
 	}
-	var err error
-	r.Written, err = r.edited.text.Write()
+	written, err := c.text.Write()
 	if err != nil {
-		return fmt.Errorf("nothing is written: %w", err)
+		return nil, fmt.Errorf("nothing is written: %w", err)
 	}
-	return nil
+	return written, nil
 }

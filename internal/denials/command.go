@@ -156,7 +156,7 @@ func (d Denial) write(b *strings.Builder, number, width int) {
 	line(indent, "%s", d.where())
 	line(indent, "%d %s, last %s", d.Count, times, d.LastSeen.Local().Format(time.DateTime))
 	for text := range strings.SplitSeq(d.Fix, "\n") {
-		if !d.Advice {
+		if len(d.Lines) > 0 {
 			b.WriteString(indent + "  " + printable.ASCII(text) + "\n")
 			continue
 		}

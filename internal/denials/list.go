@@ -112,12 +112,12 @@ type Denial struct {
 
 // latest is what is known of the latest request of a denial that was not a mere repeat.
 type latest struct {
-	Kind   policy.Kind `json:"kind"`
-	Method string      `json:"method"`
-	Host   string      `json:"host"`
-	Path   string      `json:"path"`
-	Fix    string      `json:"fix"`
-	Advice bool        `json:"advice"` // whether the fix is a sentence, because no line would do
+	Kind   policy.Kind   `json:"kind"`
+	Method string        `json:"method"`
+	Host   string        `json:"host"`
+	Path   string        `json:"path"`
+	Fix    string        `json:"fix"`
+	Lines  []policy.Line `json:"lines,omitempty"` // of the fix; none where it is a sentence, because no line would do
 }
 
 func (r Request) key() key {
@@ -155,7 +155,7 @@ func (r Request) latest() latest {
 		Host:   shown(r.HTTP.Host),
 		Path:   shown(url.EscapedPath()),
 		Fix:    fix.String(),
-		Advice: fix.Advice != "",
+		Lines:  fix.Lines,
 	}
 }
 

@@ -33,8 +33,8 @@ func (f Fix) String() string {
 
 // A Line is an option of a policy with its values: of a flag, none.
 type Line struct {
-	Option string
-	Values []string
+	Option string   `json:"option"`
+	Values []string `json:"values,omitempty"`
 }
 
 // NewLine returns the line of an option with its values.

@@ -29,9 +29,10 @@ var imports = map[string][]string{
 		module + "/internal/check/edit", module + "/internal/check/pasted", module + "/internal/denials", module + "/internal/fetch",
 		module + "/internal/fetchspec", module + "/internal/origin", module + "/internal/policy", module + "/internal/printable",
 	},
-	module + "/internal/check/edit":      nil,
-	module + "/internal/check/pasted":    {module + "/internal/fetch", module + "/internal/fetchspec", module + "/internal/origin"},
-	module + "/internal/check/checktest": {module + "/internal/check"},
+	module + "/internal/check/edit":              nil,
+	module + "/internal/check/pasted":            {module + "/internal/fetch", module + "/internal/fetchspec", module + "/internal/origin"},
+	module + "/internal/check/pasted/pastedtest": {module + "/internal/check/pasted"},
+	module + "/internal/check/checktest":         {module + "/internal/check"},
 	module + "/internal/check/ui": {
 		module + "/internal/check", module + "/internal/denials", module + "/internal/policy",
 	},

@@ -35,6 +35,21 @@ func init() {
 //
 // An origin is written exactly as browsers send it, such as `https://app.example.com` or `http://localhost:3000`. What is
 // unsafe or cannot work is refused when the configuration is loaded, with the text to write instead.
+//
+// Put the handler first in its route: preflights carry no credentials, and have to be answered before authentication and
+// redirects.
+//
+//	{
+//		"handler": "cors",
+//		"allow_origins": ["https://app.example.com", "https://*.preview.example.com"],
+//		"allow_methods": ["PUT", "DELETE"],
+//		"allow_headers": ["Content-Type"],
+//		"allow_credentials": true,
+//		"max_age": "30m",
+//		"policies": [
+//			{"name": "public", "allow_origins": ["https://status.example.org"]}
+//		]
+//	}
 type Handler struct {
 	PolicyOptions
 
@@ -136,7 +151,8 @@ type PolicyOptions struct {
 }
 
 // OriginSource is what a guest module in the namespace `http.cors.origins` is: a list of origins that changes while the
-// server runs.
+// server runs. The package [github.com/caddy-cors/caddy-cors/origins] has those that come with the module, and an example
+// of another.
 type OriginSource interface {
 	// AllowsOrigin reports whether pages of the origin may call. The origin is the serialization of a tuple origin, such
 	// as "https://app.example.com". It is called on the path of requests, by many at once; ctx is that of the request.

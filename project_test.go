@@ -111,6 +111,9 @@ func TestVersions(t *testing.T) {
 		{"CONTRIBUTING.md", `Go (\d+\.\d+)`, goVersion},
 		{".github/workflows/test.yml", `golang:(\d+\.\d+)`, goVersion},
 		{"Dockerfile", `CADDY_VERSION=(\S+)`, caddyVersion},
+		{"docs/install.md", `Go\]\(\S+\) (\d+\.\d+)`, goVersion},
+		{"docs/install.md", `xcaddy build v(\d\S+)`, caddyVersion},
+		{"docs/install.md", `FROM caddy:([\d.]+)`, caddyVersion},
 		{"bench/go.mod", goLine, goVersion},
 		{"bench/go.mod", caddyLine, caddyVersion},
 	} {

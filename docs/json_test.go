@@ -3,6 +3,7 @@ package docs_test
 import (
 	"encoding/json"
 	"net/http"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -108,5 +109,28 @@ func TestJSONPage(t *testing.T) {
 	allowed("https://app.example.com", "https://two.example")
 	if len(commands) > 0 {
 		t.Errorf("not run: %q", commands)
+	}
+}
+
+// The example of the handler's doc comment is one that loads.
+func TestHandlerExample(t *testing.T) {
+	source, err := os.ReadFile("../module.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, found := strings.Cut(string(source), "// Put the handler first in its route")
+	text, _, _ = strings.Cut(text, "\ntype Handler")
+	var example strings.Builder
+	for line := range strings.Lines(text) {
+		if code, ok := strings.CutPrefix(line, "//\t"); ok {
+			example.WriteString(code)
+		}
+	}
+	config, err := completeJSON(example.String())
+	if err == nil {
+		err = validate(t, config)
+	}
+	if !found || err != nil {
+		t.Errorf("%v, in:\n%s", err, example.String())
 	}
 }

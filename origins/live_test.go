@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -268,5 +269,29 @@ func TestStorageOfTwoServers(t *testing.T) {
 	store(originA)
 	for i, server := range servers {
 		eventually(t, fmt.Sprintf("the list is live again in server %d", i), func() bool { return allows(t, server.url, originA) })
+	}
+}
+
+// A source of somebody else, as the example has it.
+func TestExampleSource(t *testing.T) {
+	Example()
+	url := livecaddy.Site(t, "cors {\nallow_origins_from partners example.com\n}\nrespond hello")
+	for _, test := range []struct {
+		origin, tenant string
+		allowed        bool
+	}{
+		{"https://one.portal.example.com", "", true},
+		{"http://one.portal.example.com", "", false},
+		{"https://acme.app.example.com", "ACME", true},
+		{"https://acme.app.example.com", "other", false},
+		{"https://acme.app.example.com", "", false},
+	} {
+		response := livecaddy.Send(t, "GET", url, livecaddy.Fields{"Origin": test.origin, "X-Tenant": test.tenant})
+		if allowed := response.Header.Get("Access-Control-Allow-Origin") == test.origin; allowed != test.allowed {
+			t.Errorf("%s for %q: allowed %v", test.origin, test.tenant, allowed)
+		}
+		if vary := response.Vary(); !slices.Contains(vary, "X-Tenant") {
+			t.Errorf("Vary: %q", vary)
+		}
 	}
 }

@@ -22,8 +22,9 @@ type Check struct {
 	config, adapter string
 	servedBy        string // the listener of the configuration that is called, if not the one on the URL's port
 	network         http.RoundTripper
-	maxTime         time.Duration // for all requests of an attempt together
-	yes             bool          // whether a live request that could change something is asked for
+	answers         map[string]bool // of the configuration's sources that ask somebody else
+	maxTime         time.Duration   // for all requests of an attempt together
+	yes             bool            // whether a live request that could change something is asked for
 	showSecrets     bool
 }
 

@@ -59,7 +59,7 @@ func noLogs() *caddy.Logging {
 
 // provisionConfig provisions a configuration's HTTP servers, and nothing else of it that they do not need. The caller has
 // to close it.
-func provisionConfig(tree map[string]any, elsewhere http.RoundTripper) (_ *localConfig, err error) {
+func provisionConfig(tree map[string]any, elsewhere http.RoundTripper, remembered *answers) (_ *localConfig, err error) {
 	registerModules()
 	var parsed caddy.Config
 	if err := remarshal(tree, &parsed); err != nil {
@@ -103,7 +103,7 @@ func provisionConfig(tree map[string]any, elsewhere http.RoundTripper) (_ *local
 		})
 	}
 	config.AppsRaw = parsed.AppsRaw
-	base.Context = policy.WithWitness(base.Context, witnessDecision)
+	base.Context = context.WithValue(policy.WithWitness(base.Context, witnessDecision), answersKey{}, remembered)
 	ctx, cancel := caddy.NewContext(base)
 	c.cleanUp = append(c.cleanUp, cancel)
 	app, err := ctx.App("http")

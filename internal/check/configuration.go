@@ -151,14 +151,18 @@ func (c *configuration) run(ctx context.Context, check *Check, as trial) (*local
 	if as == asTrial {
 		elsewhere = onlySafe{check.network}
 	}
-	config, err := newLocalConfig(tree, elsewhere)
+	if check.answers == nil {
+		check.answers = make(map[string]bool)
+	}
+	remembered := &answers{known: check.answers, ask: as == inEarnest}
+	config, err := newLocalConfig(tree, elsewhere, remembered)
 	if err != nil {
 		return nil, notProvisionedError{err}
 	}
 	config.cleanUp = append(config.cleanUp, cleanUp)
 	config.servedBy = check.servedBy
 	if as == asTrial {
-		if config.harmless, err = newLocalConfig(withoutEffects(tree), nil); err != nil {
+		if config.harmless, err = newLocalConfig(withoutEffects(tree), nil, remembered); err != nil {
 			config.Close()
 			return nil, notProvisionedError{err}
 		}
@@ -207,11 +211,11 @@ func (c *Check) attempt(ctx context.Context, conf *configuration, as trial) (*at
 }
 
 // newLocalConfig provisions a configuration with a witness around each of its handlers. It does not change the tree.
-func newLocalConfig(tree map[string]any, elsewhere http.RoundTripper) (*localConfig, error) {
-	config, err := provisionConfig(withWitnesses(tree), elsewhere)
+func newLocalConfig(tree map[string]any, elsewhere http.RoundTripper, remembered *answers) (*localConfig, error) {
+	config, err := provisionConfig(withWitnesses(tree), elsewhere, remembered)
 	if err != nil {
 		// The error is to name the modules of the configuration alone.
-		plain, errPlain := provisionConfig(clone(tree), elsewhere)
+		plain, errPlain := provisionConfig(clone(tree), elsewhere, remembered)
 		if errPlain != nil {
 			return nil, errPlain
 		}

@@ -204,6 +204,9 @@ func patchOf(c *configuration) []patchOp {
 	return c.patch
 }
 
+// notCORS are causes behind which CORS has let the call pass.
+var notCORS = []fetch.Code{fetch.ErrorStatus, fetch.MIMEType, fetch.HeadersTooLarge, fetch.WebSocketHandshake, fetch.HTTP1Stream}
+
 // outcome says what was seen of the last trial.
 func (f *fixer) outcome(end *tried) (outcome, reason string, leftOut []string) {
 	if end.err != nil {
@@ -226,6 +229,8 @@ func (f *fixer) outcome(end *tried) (outcome, reason string, leftOut []string) {
 	switch {
 	case end.conf.unedited != nil:
 		return triedUntried, fmt.Sprintf("%s cannot be edited by the check: %v.", end.conf.name, end.conf.unedited), leftOut
+	case end.attempt.cause != nil && slices.Contains(notCORS, end.attempt.cause.Code):
+		return triedUntried, "CORS does not block the call with it any more, but something else does: " + end.attempt.cause.Message, leftOut
 	case end.attempt.cause != nil:
 		return triedBlocked, "", leftOut
 	case len(leftOut) == 0:

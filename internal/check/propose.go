@@ -669,6 +669,9 @@ type Unseen struct {
 // unseen proposes what would have a cors directive of the site see the request.
 func (p *proposer) unseen(use *edit.Use, cause *fetch.Cause, e *exchange) {
 	why := func(format string, args ...any) *Unseen {
+		if p.conf != p.before && !p.wasThere(use) {
+			return nil
+		}
 		u := &Unseen{Text: strings.Join(append([]string{"cors"}, use.Args()...), " "), Why: fmt.Sprintf(format, args...)}
 		u.File, u.Line = lineOf(use)
 		return u
@@ -751,15 +754,60 @@ func (p *proposer) unseen(use *edit.Use, cause *fetch.Cause, e *exchange) {
 		})
 	}
 	if outer.Name() == "route" && len(outer.Block) > 0 && outer.Block[0] != use {
-		move(outer, outer.Block[0], fmt.Sprintf("in a route, what stands first runs first: %s answered before it", p.answerer(e)))
+		reason := fmt.Sprintf("in a route, what stands first runs first: %s answered before it", p.answerer(e))
+		if name := rewriterBefore(use); name != "" {
+			reason = fmt.Sprintf("in a route, what stands first runs first: after %s, its matcher does not match", name)
+		}
+		move(outer, outer.Block[0], reason)
 	}
 	if root := use.Root(); outer != root && root.Kind == edit.KindSite && !p.hasOther(root, use) && slices.Contains(allOrigins(use), cause.Origin) {
 		into := container(root, e.request.URL.Hostname())
 		if !contains(into, use) {
 			return // it is another host's
 		}
-		move(into, nil, fmt.Sprintf("it stands in the block of %s, which the request does not come to", strings.Join(append([]string{outer.Name()}, outer.Args()...), " ")))
+		block := strings.Join(append([]string{outer.Name()}, outer.Args()...), " ")
+		if comesTo(outer, path) {
+			move(into, nil, fmt.Sprintf("it stands in the block of %s, and %s answered before the request came there", block, p.answerer(e)))
+		} else {
+			move(into, nil, fmt.Sprintf("it stands in the block of %s, which the request does not come to", block))
+		}
 	}
+}
+
+// rewriterBefore is the directive that stands before one with a matcher and changes what it matches; empty if there is none.
+func rewriterBefore(use *edit.Use) string {
+	if word, _ := use.Matcher(); word.Text == "" {
+		return ""
+	}
+	for _, line := range use.Parent.Block {
+		if line == use {
+			break
+		}
+		if slices.Contains([]string{"rewrite", "uri", "method", "try_files"}, line.Name()) {
+			return line.Name()
+		}
+	}
+	return ""
+}
+
+// comesTo reports whether the matcher of a block could match a path.
+func comesTo(block *edit.Use, path string) bool {
+	word, definition := block.Matcher()
+	patterns := []string{word.Text}
+	if definition != nil {
+		line := matcherLine(definition, "path")
+		if line == nil {
+			return true
+		}
+		patterns = line.Args()
+		if line == definition {
+			patterns = patterns[1:]
+		}
+	}
+	return word.Text == "" || slices.ContainsFunc(patterns, func(pattern string) bool {
+		prefix, wild := strings.CutSuffix(pattern, "*")
+		return pattern == path || wild && strings.HasPrefix(path, prefix)
+	})
 }
 
 // contains reports whether a line stands in a block, at any depth.
@@ -767,6 +815,18 @@ func contains(block, use *edit.Use) bool {
 	for ; use != nil; use = use.Parent {
 		if use == block {
 			return true
+		}
+	}
+	return false
+}
+
+// wasThere reports whether a directive is in the configuration as it was before all edits.
+func (p *proposer) wasThere(use *edit.Use) bool {
+	for _, root := range slices.Concat(p.before.text.Sites(), p.before.text.NamedRoutes()) {
+		for other := range root.All() {
+			if other.Name() == use.Name() && slices.Equal(other.Args(), use.Args()) {
+				return true
+			}
 		}
 	}
 	return false
@@ -909,6 +969,8 @@ func (p *proposer) insertions(text *edit.Caddyfile, e *exchange, page string) {
 			pages = append(pages, append([]string{page}, old...))
 		}
 	}
+	needs := p.needed(e, page)
+	byHand := p.listedByHand(needs)
 	for _, site := range sitesFor(p.conf.text, u, e.via) {
 		into := container(site, u.Hostname())
 		var inner []*edit.Use
@@ -924,19 +986,26 @@ func (p *proposer) insertions(text *edit.Caddyfile, e *exchange, page string) {
 		}
 		for _, origins := range pages {
 			if !others {
-				p.insertion(into, "", origins, nil)
-				if byHand := p.setByHand(); slices.Contains(byHand, "*") && page != "*" {
-					p.insertion(into, "", []string{"*"}, []edit.Line{{Words: []string{"policy", page}, Block: []edit.Line{}}})
+				p.insertion(into, "", origins, needs)
+				if byHand != nil {
+					p.insertion(into, "", origins, byHand)
+				}
+				if slices.Contains(p.setByHand(), "*") && page != "*" {
+					own := edit.Line{Words: []string{"policy", page}, Block: needs}
+					p.insertion(into, "", []string{"*"}, []edit.Line{own})
+					if byHand != nil {
+						p.insertion(into, "", []string{"*"}, append(slices.Clone(byHand), own))
+					}
 				}
 			}
 			for _, block := range inner {
 				if !containsCors(block) {
-					p.insertion(block, "", origins, nil)
+					p.insertion(block, "", origins, needs)
 				}
 			}
-			p.insertion(into, areaOf(u.Path), origins, nil)
+			p.insertion(into, areaOf(u.Path), origins, needs)
 		}
-		preserve := []edit.Line{{Words: []string{"upstream", "preserve"}}}
+		preserve := append([]edit.Line{{Words: []string{"upstream", "preserve"}}}, needs...)
 		if !others {
 			p.insertion(into, "", pages[0], preserve)
 		}
@@ -979,13 +1048,76 @@ func (p *proposer) insertion(into *edit.Use, matcher string, origins []string, b
 	})
 }
 
+// needed are the lines that the call needs of a new directive, as far as its last preflight tells.
+func (p *proposer) needed(e *exchange, page string) []edit.Line {
+	var lines []edit.Line
+	if page == "*" {
+		return nil
+	}
+	compiled, _, _ := policy.Compile(policy.Options{Name: policy.DefaultName, AllowOrigins: []string{page}})
+	if compiled == nil {
+		return nil
+	}
+	if asked := policy.NewRequest(e.request.Method, e.request.Host, e.request.Header); asked.IsPreflight() {
+		if d := policy.NewPolicies(compiled).Decide(&asked); d.Outcome == policy.Denied {
+			for _, line := range policy.FixFor(&asked, &d).Lines {
+				lines = append(lines, edit.Line{Words: append([]string{line.Option}, line.Values...)})
+			}
+		}
+	}
+	if o, ok := origin.Parse(page); ok && p.check.request.Credentials && (o.Scheme() != "http" || o.Loopback()) {
+		lines = append(lines, edit.Line{Words: []string{"allow_credentials"}})
+	}
+	return lines
+}
+
+// listedByHand are those lines with what header lines of the site list, so that it is not taken away; nil if they list nothing
+// more.
+func (p *proposer) listedByHand(needs []edit.Line) []edit.Line {
+	lines := slices.Clone(needs)
+	more := false
+	for _, of := range []struct{ field, option string }{
+		{"Access-Control-Allow-Methods", "allow_methods"}, {"Access-Control-Allow-Headers", "allow_headers"},
+	} {
+		at := slices.IndexFunc(lines, func(line edit.Line) bool { return line.Words[0] == of.option })
+		words := []string{of.option}
+		if at >= 0 {
+			words = slices.Clone(lines[at].Words)
+		}
+		before := len(words)
+		for _, value := range p.valuesByHand(of.field) {
+			for _, name := range tokens(value) {
+				safe := of.option == "allow_methods" && slices.Contains([]string{"GET", "HEAD", "POST", "OPTIONS"}, strings.ToUpper(name))
+				if !safe && !strings.Contains(name, "{") && !listsName(words[1:], name) {
+					words = append(words, name)
+				}
+			}
+		}
+		if len(words) == before {
+			continue
+		}
+		more = true
+		if at >= 0 {
+			lines[at] = edit.Line{Words: words}
+		} else {
+			lines = append(lines, edit.Line{Words: words})
+		}
+	}
+	if !more {
+		return nil
+	}
+	return lines
+}
+
 // setByHand are the values that header lines of the site set Access-Control-Allow-Origin to.
-func (p *proposer) setByHand() []string {
+func (p *proposer) setByHand() []string { return p.valuesByHand("Access-Control-Allow-Origin") }
+
+func (p *proposer) valuesByHand(field string) []string {
 	var values []string
 	for _, use := range p.siteUses(nil) {
 		words := append([]string{use.Name()}, use.Args()...)
 		for i, word := range words[:len(words)-1] {
-			if strings.EqualFold(strings.TrimLeft(word, "+?>"), "Access-Control-Allow-Origin") {
+			if strings.EqualFold(strings.TrimLeft(word, "+?>"), field) {
 				values = append(values, words[i+1])
 			}
 		}

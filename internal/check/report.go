@@ -294,19 +294,17 @@ func (r *Report) sayFixes(b *strings.Builder, p palette, say func(string, ...any
 	for _, unseen := range r.Unseen {
 		say("\n%s:%d: %s did not see the request: %s.", unseen.File, unseen.Line, unseen.Text, unseen.Why)
 	}
-	var edits []Fix
+	edits := 0
 	for _, fix := range r.Fixes {
-		if fix.Advice != "" {
-			say("\nFix: %s", fix.Advice)
-		} else {
-			edits = append(edits, fix)
+		if fix.Advice == "" {
+			edits++
+			if r.Diff == "" {
+				fix.say(say)
+			}
 		}
 	}
-	for _, fix := range edits {
-		fix.say(say)
-	}
 	if r.Diff != "" {
-		b.WriteString("\n")
+		say("\nFix:\n")
 		for line := range strings.Lines(r.Diff) {
 			color := ""
 			switch {
@@ -328,7 +326,7 @@ func (r *Report) sayFixes(b *strings.Builder, p palette, say func(string, ...any
 		text, _ := json.MarshalIndent(r.Patch, "", "  ") // which was JSON
 		b.WriteString("\n" + visible(string(text)) + "\n")
 	}
-	r.sayTried(say, len(edits) > 0)
+	r.sayTried(say, edits > 0)
 	for _, loss := range r.Loses {
 		if loss.Origin == "" {
 			say("It would change this: %s %s, by a request that is not a page's, would be answered with %d.", loss.Method, loss.URL, loss.Status)
@@ -336,8 +334,13 @@ func (r *Report) sayFixes(b *strings.Builder, p palette, say func(string, ...any
 			say("It would take this away: a page of %s calls %s %s, which is allowed now.", loss.Origin, loss.Method, loss.URL)
 		}
 	}
+	for _, fix := range r.Fixes {
+		if fix.Advice != "" {
+			say("\n%s%s", map[bool]string{true: "Note: ", false: "Fix: "}[edits > 0], fix.Advice)
+		}
+	}
 	if len(r.Written) > 0 {
-		say("Written: %s", strings.Join(r.Written, ", "))
+		say("\nWritten: %s", strings.Join(r.Written, ", "))
 	}
 }
 

@@ -198,4 +198,5 @@ var registerModules = sync.OnceFunc(func() {
 	caddy.RegisterModule(new(overlayStorage))
 	caddy.RegisterModule(new(witness))
 	caddy.RegisterModule(new(leftOut))
+	caddy.RegisterModule(new(rememberingSource))
 })

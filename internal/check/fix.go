@@ -160,6 +160,9 @@ func better(a, b *tried) bool {
 	case len(a.loses) != len(b.loses):
 		return len(a.loses) < len(b.loses)
 	}
+	if b.unseen != nil && a.unseen == nil { // a directive that is there already is the one that is meant
+		return false
+	}
 	return a.allowed() && !b.allowed()
 }
 

@@ -1,10 +1,10 @@
 package check_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,56 +16,11 @@ import (
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
 
-// A repair is a configuration that blocks a call, and what the check makes of it.
-type repair struct {
-	kind string // of mistake
-	name string
-
-	// site has the directives of https://api.example.com, or is a whole Caddyfile, if it starts with global options, a
-	// snippet, a named route, an import or the address of a site. BACKEND stands for the address of checktest.Backend.
-	site  string
-	files map[string]string // beside the Caddyfile
-
-	call  string // of https://api.example.com/orders by https://app.example.com, unless it has its own: a method, and flags
-	cause string // the code; missing-allow-origin if it is empty
-
-	diff   []string // the lines that are taken out (-) and put in (+), as the diff has them, without their indentation
-	tried  string   // what was seen; "allowed" if it is empty and there is a diff
-	advice string   // a part of it
-	unseen string   // a part of why a cors directive did not see the request
-	note   string   // a part of a warning
-	loses  bool     // whether something is lost, which the report has to say
-	public bool     // whether strangers may call after it
-}
-
-// caddyfile is the whole of it, as caddy fmt has it.
-func (r repair) caddyfile(backend string) string {
-	text := r.site
-	if !regexp.MustCompile(`^(\{\n|\(|&\(|:|import |http:|https:|\*\.|[a-z]+\.example\.com)`).MatchString(text) {
-		text = "api.example.com {\n" + text + "\n}"
-	}
-	return string(caddyfile.Format([]byte(strings.ReplaceAll(text, "BACKEND", backend))))
-}
-
-// args are those of the check.
-func (r repair) args() []string {
-	args := strings.Fields(r.call)
-	if !slices.ContainsFunc(args, func(arg string) bool {
-		return strings.Contains(arg, "://") && arg[0] != '-' && !strings.Contains(arg, "=")
-	}) {
-		args = append(args, "https://api.example.com/orders")
-	}
-	if !strings.Contains(r.call, "--origin=") {
-		args = append(args, "--origin=https://app.example.com")
-	}
-	return args
-}
-
 // write writes the files, and returns the path of the Caddyfile.
-func (r repair) write(t *testing.T, backend string) string {
+func write(t *testing.T, r checktest.Repair, backend string) string {
 	t.Helper()
-	file := checktest.File(t, "Caddyfile", strings.ReplaceAll(r.caddyfile(backend), "DIR", "."))
-	for name, text := range r.files {
+	file := checktest.File(t, "Caddyfile", r.Caddyfile(backend))
+	for name, text := range r.Files {
 		path := filepath.Join(filepath.Dir(file), name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
@@ -98,47 +53,47 @@ func TestRepairs(t *testing.T) {
 	t.Setenv("APP_ORIGINS", "https://other.example.com")
 	backend := checktest.Backend(t)
 	kinds := make(map[string]int)
-	for _, r := range repairs {
-		kinds[r.kind]++
-		t.Run(r.kind+"/"+r.name, func(t *testing.T) { r.test(t, backend) })
+	for _, r := range checktest.Repairs {
+		kinds[r.Kind]++
+		t.Run(r.Kind+"/"+r.Name, func(t *testing.T) { testRepair(t, r, backend) })
 	}
-	if len(repairs) < 80 || len(kinds) < 20 {
-		t.Errorf("only %d repairs of %d kinds", len(repairs), len(kinds))
+	if len(checktest.Repairs) < 80 || len(kinds) < 20 {
+		t.Errorf("only %d repairs of %d kinds", len(checktest.Repairs), len(kinds))
 	}
 }
 
-func (r repair) test(t *testing.T, backend string) {
-	file := r.write(t, backend)
+func testRepair(t *testing.T, r checktest.Repair, backend string) {
+	file := write(t, r, backend)
 	t.Chdir(filepath.Dir(file))
-	args := append(r.args(), "--config", file)
+	args := append(r.Args(), "--config", file)
 	before := others(t, args)
 	text, _ := checktest.Output(t, args...)
 
 	report := checktest.Run(t, append(args, "--write")...)
-	cause := r.cause
+	cause := r.Cause
 	if cause == "" {
 		cause = "missing-allow-origin"
 	}
 	if report.Verdict != "blocked" || report.Cause.Code != cause {
 		t.Fatalf("it is %s: %+v", report.Verdict, report.Cause)
 	}
-	if got := changed(strings.ReplaceAll(report.Diff, backend, "BACKEND")); !slices.Equal(got, r.diff) {
-		t.Errorf("the diff is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(r.diff, "\n"))
+	if got := changed(strings.ReplaceAll(report.Diff, backend, "BACKEND")); !slices.Equal(got, r.Diff) {
+		t.Errorf("the diff is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(r.Diff, "\n"))
 	}
-	tried := r.tried
-	if tried == "" && len(r.diff) > 0 {
+	tried := r.Tried
+	if tried == "" && len(r.Diff) > 0 {
 		tried = "allowed"
 	}
 	if report.Tried != tried {
 		t.Errorf("it was tried: %q (%s), want %q", report.Tried, report.TriedReason, tried)
 	}
-	assertContains(t, "advice", r.advice, adviceOf(report))
-	assertContains(t, "unseen", r.unseen, unseenOf(report))
-	assertContains(t, "notes", r.note, notesOf(report))
+	assertContains(t, "advice", r.Advice, adviceOf(report))
+	assertContains(t, "unseen", r.Unseen, unseenOf(report))
+	assertContains(t, "notes", r.Note, notesOf(report))
 	if claims := strings.Contains(text, "it was tried"); claims != (tried == "allowed" || tried == "preflight") {
 		t.Errorf("it was tried: %q, and the text is:\n%s", tried, text)
 	}
-	if len(r.diff) == 0 {
+	if len(r.Diff) == 0 {
 		if len(report.Written) > 0 {
 			t.Errorf("%q are written", report.Written)
 		}
@@ -155,24 +110,24 @@ func (r repair) test(t *testing.T, backend string) {
 	if formatted := string(caddyfile.Format(written)); formatted != string(written) {
 		t.Errorf("caddy fmt changes it to:\n%s\nfrom:\n%s", formatted, written)
 	}
-	if len(r.files) == 0 {
+	if len(r.Files) == 0 {
 		if _, err := livecaddy.Adapt(string(written)); err != nil {
 			t.Errorf("it does not adapt: %v", err)
 		}
 	}
 	after := checktest.Judge(t, args...)
-	if after.Verdict != "allowed" {
+	if want := cmp.Or(r.Then, "allowed"); after.Verdict != want {
 		t.Errorf("written, it is %s: %+v, in:\n%s", after.Verdict, after.Cause, written)
 	}
 	for call, verdict := range others(t, args) {
 		switch was := before[call]; {
-		case was == "allowed" && verdict != "allowed" && !r.loses:
+		case was == "allowed" && verdict != "allowed" && !r.Loses:
 			t.Errorf("%s: it was allowed, and is %s", call, verdict)
-		case was != "allowed" && verdict == "allowed" && strings.Contains(call, strangers) && !r.public:
+		case was != "allowed" && verdict == "allowed" && strings.Contains(call, strangers) && !r.Public:
 			t.Errorf("%s: it was %s, and is allowed", call, was)
 		}
 	}
-	if r.loses != (len(report.Loses) > 0) {
+	if r.Loses != (len(report.Loses) > 0) {
 		t.Errorf("it loses %+v", report.Loses)
 	}
 }

@@ -138,6 +138,12 @@ func Backend(t testing.TB) string {
 			http.Redirect(w, r, "https://login.example.com/?rd=https%3A%2F%2Fapi.example.com%2F", http.StatusFound)
 		case "download":
 			http.Redirect(w, r, "https://store.example.com/file?X-Amz-Signature=abc", http.StatusFound)
+		case "session":
+			if r.Method == http.MethodOptions {
+				w.WriteHeader(http.StatusMethodNotAllowed)
+			} else {
+				http.Redirect(w, r, "https://login.example.com/", http.StatusFound)
+			}
 		case "broken":
 			w.WriteHeader(http.StatusInternalServerError)
 		case "moved":

@@ -126,8 +126,9 @@ func TestRepairs(t *testing.T) {
 		c.edited = string(written)
 		caddyfile.WriteString(withCertificates(c.renamed(text, "a")) + withCertificates(c.renamed(c.edited, "b")))
 		for _, suffix := range []string{"a", "b"} {
-			for _, m := range ownHost.FindAllString(text+c.edited+strings.Join(r.Args(), " "), -1) {
-				origins = append(origins, "https://"+c.renamed(m, suffix))
+			addresses := strings.Join(siteLine.FindAllString(text, -1), " ") + strings.Join(r.Args(), " ")
+			for _, host := range ownHost.FindAllString(addresses, -1) {
+				origins = append(origins, "https://"+c.renamed(host, suffix))
 			}
 			calls = append(calls, c.call(suffix))
 		}

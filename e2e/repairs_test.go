@@ -31,10 +31,10 @@ var (
 )
 
 // inNetwork reports whether browsers can call it by its name, beside the others: rows that need global options, files, ports
-// of their own or another page are for the tests of the check alone.
+// of their own, another page or a stream that does not end are for the tests of the check alone.
 func inNetwork(r checktest.Repair) bool {
 	args := strings.Join(r.Args(), " ")
-	return len(r.Diff) > 0 && len(r.Files) == 0 && !strings.HasPrefix(r.Site, "{") && !strings.HasPrefix(r.Site, ":") &&
+	return len(r.Diff) > 0 && len(r.Files) == 0 && !strings.HasSuffix(args, "/sse --origin="+app) && !strings.HasPrefix(r.Site, "{") && !strings.HasPrefix(r.Site, ":") &&
 		strings.Contains(args, "--origin="+app) && strings.Contains(args, "https://api.example.com") && !strings.Contains(r.Site, "{$") &&
 		!strings.Contains(r.Site, "{env.") && !strings.HasSuffix(r.Site, "respond hello\n") && !strings.Contains(r.Site, "root *")
 }

@@ -234,6 +234,25 @@ func logged(t *testing.T, directives string, calls func(t *testing.T, url string
 	return reason
 }
 
+// straight makes quotation marks those that people type.
+var straight = strings.NewReplacer("‘", "'", "’", "'", "“", `"`, "”", `"`)
+
+// What people search for is in the index, with the quotation marks that they type.
+func TestTroubleshootingSearch(t *testing.T) {
+	index := markdown.Read(t, "troubleshooting.md").Section(t, "Index").Text()
+	for _, words := range []string{
+		"Network Error", "0 Unknown Error", "xhr poll error", "strict-origin-when-cross-origin", "Refused to set unsafe header",
+		"ERR_BLOCKED_BY_RESPONSE", "ORB", "CORB", `"opaque" response`, "A ServiceWorker passed an opaque Response",
+		"Failed to construct 'Worker'", "Request had a target IP address space of", "sendBeacon", "upload", "431", "defer",
+		"CORS header 'Access-Control-Allow-Origin' missing", "expected 'true' in CORS header 'Access-Control-Allow-Credentials'",
+		"Did not find method in CORS header", "Multiple CORS header 'Access-Control-Allow-Origin' not allowed",
+	} {
+		if !strings.Contains(index, words) {
+			t.Errorf("the index does not have %s", words)
+		}
+	}
+}
+
 // Each message of docs/troubleshooting.md has words in it that are in the index, and what the index leads to has them.
 func TestTroubleshootingIndex(t *testing.T) {
 	page := markdown.Read(t, "troubleshooting.md")
@@ -247,8 +266,8 @@ func TestTroubleshootingIndex(t *testing.T) {
 			browser, _, _ := strings.Cut(item.Text, ":")
 			browser, _, _ = strings.Cut(browser, ",")
 			if len(item.Code) == 1 && slices.Contains([]string{"Chrome", "Firefox", "Safari"}, browser) {
-				messages["#"+section.Anchor()] = append(messages["#"+section.Anchor()], item.Code[0])
-				all = append(all, item.Code[0])
+				messages["#"+section.Anchor()] = append(messages["#"+section.Anchor()], straight.Replace(item.Code[0]))
+				all = append(all, straight.Replace(item.Code[0]))
 			}
 		}
 	}
@@ -258,6 +277,12 @@ func TestTroubleshootingIndex(t *testing.T) {
 			continue
 		}
 		entries = append(entries, link.Code[0])
+		if link.Destination == "#other-words-for-it" { // not of the console, or of a worker's
+			if !strings.Contains(straight.Replace(page.Section(t, "Other words for it").Text()), link.Code[0]) {
+				t.Errorf("there is no %q in %s", link.Code[0], link.Destination)
+			}
+			continue
+		}
 		if !slices.ContainsFunc(messages[link.Destination], func(message string) bool { return strings.Contains(message, link.Code[0]) }) {
 			t.Errorf("there is no %q in %s", link.Code[0], link.Destination)
 		}

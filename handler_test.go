@@ -191,6 +191,37 @@ func TestSameOriginByHost(t *testing.T) {
 	livecaddy.Send(t, "POST", url, fields{"Origin": url, "Sec-Fetch-Site": "cross-site"}).Want(t, 403, nil, varyEnforced)
 }
 
+// Vary names the fields that an origin is made of, however it comes to be made of them.
+func TestVaryNamesWhatOriginsAreMadeOf(t *testing.T) {
+	for _, test := range []struct {
+		name, directives string
+		vary             []string
+	}{
+		{"a field", "cors https://{header.X-Tenant}.example.com", []string{"X-Tenant"}},
+		{"two fields", "cors https://{header.X-Tenant}.{header.X-Zone}.example.com", []string{"X-Tenant", "X-Zone"}},
+		{"a cookie", "cors https://{cookie.tenant}.example.com", []string{"Cookie"}},
+		{"the host", "cors https://{host}.example.com", nil},
+		{"a map of a field", "map {header.X-Tenant} {tenant} {\nblue app\n}\ncors https://{tenant}.example.com", []string{"X-Tenant"}},
+		{"a map of the host", "map {host} {tenant} {\nblue app\n}\ncors https://{tenant}.example.com", nil},
+		{"a map whose output has a field", "map {host} {tenant} {\ndefault {header.X-Tenant}\n}\ncors https://{tenant}.example.com", []string{"X-Tenant"}},
+		{"a map of a map", "map {header.X-Tenant} {one} {\ndefault x\n}\nmap {one} {two} {\ndefault x\n}\ncors https://{two}.example.com", []string{"X-Tenant"}},
+		{"a variable", "vars tenant {header.X-Tenant}\ncors https://{vars.tenant}.example.com", []string{"X-Tenant"}},
+		{"a variable that a matcher decides about", "@blue header X-Tenant blue\nvars @blue tenant app\ncors https://{vars.tenant}.example.com", []string{"X-Tenant"}},
+		{"a variable that a matcher's opposite decides about", "@blue not header X-Tenant blue\nvars @blue tenant app\ncors https://{vars.tenant}.example.com", []string{"X-Tenant"}},
+		{"a variable that an expression decides about", "@blue `{header.X-Tenant} == 'blue'`\nvars @blue tenant app\ncors https://{vars.tenant}.example.com", []string{"X-Tenant"}},
+		{"what an expression finds", "@t header_regexp t X-Tenant (.+)\ncors @t https://{re.t.1}.example.com", []string{"X-Tenant"}},
+		{"a variable of an outer block", "vars tenant {header.X-Tenant}\nhandle {\nroute {\ncors https://{vars.tenant}.example.com\n}\n}", []string{"X-Tenant"}},
+		{"another variable", "vars tenant {header.X-Tenant}\nvars other app\ncors https://{vars.other}.example.com", nil},
+		{"no placeholder", "vars tenant {header.X-Tenant}\ncors " + app, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			url := livecaddy.Site(t, test.directives+"\nrespond hello")
+			res := livecaddy.Send(t, "GET", url, fields{"Origin": other, "X-Tenant": "x"})
+			res.Want(t, 200, nil, append([]string{"Origin"}, test.vary...))
+		})
+	}
+}
+
 // Origins that are known when the configuration is loaded, and those known per request only.
 func TestPlaceholderOrigins(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "origins")

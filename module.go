@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -18,9 +17,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-cors/caddy-cors/internal/denials"
+	"github.com/caddy-cors/caddy-cors/internal/placement"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 	"github.com/caddy-cors/caddy-cors/origins" // the sources that come with the module
 )
@@ -228,7 +227,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		Preserve: h.Upstream == upstreamPreserve,
 		Debug:    h.Debug,
 		Silent:   h.ReportOnly,
-		VaryOn:   h.fieldsOfPlaceholders(),
+		VaryOn:   h.fieldsOfPlaceholders(ctx),
 	})
 	h.witness = policy.WitnessIn(ctx)
 	if err := h.EnforceExcept.Provision(ctx); err != nil {
@@ -265,30 +264,20 @@ func (h *Handler) all() []*PolicyOptions {
 	return all
 }
 
-// requestField matches a placeholder for a field of the request.
-var requestField = regexp.MustCompile(`\{http\.request\.(?:header\.([^}]+)|(cookie)\.[^}]+)\}`)
-
 // fieldsOfPlaceholders returns the names of the request's fields that origins are made of, or that sources look at, and
 // answers depend on.
-func (h *Handler) fieldsOfPlaceholders() []string {
-	var names []string
+func (h *Handler) fieldsOfPlaceholders(ctx caddy.Context) []string {
+	var texts []string
 	for _, options := range h.all() {
-		texts := slices.Clone(options.AllowOrigins)
+		texts = append(texts, options.AllowOrigins...)
 		for _, source := range options.sources {
 			if source, ok := source.(RequestSource); ok {
 				texts = append(texts, source.RequestPlaceholders()...)
 			}
 		}
-		for _, text := range texts {
-			for _, match := range requestField.FindAllStringSubmatch(text, -1) {
-				name := http.CanonicalHeaderKey(match[1] + match[2])
-				if name != "Origin" && httpguts.ValidHeaderFieldName(name) && !slices.Contains(names, name) {
-					names = append(names, name)
-				}
-			}
-		}
 	}
-	return names
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	return slices.DeleteFunc(placement.RequestFields(server, texts), func(name string) bool { return name == "Origin" })
 }
 
 // policyName returns the name of a policy, which is its place where it has none.

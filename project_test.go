@@ -19,6 +19,7 @@ const module = "github.com/caddy-cors/caddy-cors"
 var imports = map[string][]string{
 	module + "/internal/origin":    nil,
 	module + "/internal/fetchspec": nil,
+	module + "/internal/placement": nil,
 	module + "/internal/printable": nil,
 	module + "/internal/policy":    {module + "/internal/fetchspec", module + "/internal/origin", module + "/internal/printable"},
 	module + "/internal/denials":   {module + "/internal/policy", module + "/internal/printable"},
@@ -37,7 +38,7 @@ var imports = map[string][]string{
 		module + "/internal/check", module + "/internal/denials", module + "/internal/policy",
 	},
 	module: {
-		module + "/internal/check", module + "/internal/check/ui", module + "/internal/denials", module + "/internal/origin", module + "/internal/policy",
+		module + "/internal/check", module + "/internal/check/ui", module + "/internal/denials", module + "/internal/origin", module + "/internal/placement", module + "/internal/policy",
 		module + "/origins",
 	},
 	module + "/cmd/caddy":          {module},

@@ -159,6 +159,8 @@ var cachedPolicies = map[string]string{
 		upstream preserve
 	}`,
 	"tenant":    "cors https://{http.request.header.X-Tenant}.example.com",
+	"mapped":    "map {http.request.header.X-Tenant} {tenant} {\nblue app\ndefault other\n}\ncors https://{tenant}.example.com",
+	"variable":  "@tenant header X-Tenant app\nvars @tenant tenant app\ncors https://{vars.tenant}.example.com",
 	"forwarded": "cors " + app + " {\nforward_preflight\n}",
 	"error":     "cors " + app + "\nerror 500",
 }

@@ -27,7 +27,7 @@ var (
 	ownHost      = regexp.MustCompile(`\b(api|www|cdn|login|store)\.example\.com`)
 	wildcardHost = regexp.MustCompile(`(?m)^\*\.example\.com`)
 	snippetName  = regexp.MustCompile(`\((api)\)|(import|invoke) (api)\b`)
-	siteLine  = regexp.MustCompile(`(?m)^((?:[a-z0-9*.-]+\.example\.com(?:, )?)+) \{$`)
+	siteLine     = regexp.MustCompile(`(?m)^((?:[a-z0-9*.-]+\.example\.com(?:, )?)+) \{$`)
 )
 
 // inNetwork reports whether browsers can call it by its name, beside the others: rows that need global options, files, ports

@@ -45,6 +45,110 @@ var differences = []difference{
 		example: script{url: secureAPI, header: []fetch.Field{{Name: "Viewport-Width", Value: "100"}}, hops: []hop{allowAll}},
 	},
 	{
+		name:    "beacon-type",
+		engines: []fetch.Engine{fetch.Chromium, fetch.Firefox},
+		applies: warned(fetch.BeaconType),
+		verdict: true,
+		example: script{kind: fetch.KindBeacon, url: secureAPI, body: "hello", credentials: true,
+			header: []fetch.Field{{Name: "Content-Type", Value: "text/plain; " + strings.Repeat("x", 128)}},
+			hops:   []hop{credentialed("600")}},
+	},
+	{
+		name:    "chromium-policy-upgrade",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.ChromiumPolicyUpgrade),
+		verdict: true,
+		example: script{page: plainPage, url: plainAPI, hops: []hop{allowAll}, document: &document{header: []fetch.Field{
+			{Name: "Content-Security-Policy", Value: "upgrade-insecure-requests; connect-src https://api.example.com"},
+		}}},
+	},
+	{
+		name:    "chromium-redirect-origin",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: redirectedWithoutCORS,
+		example: script{kind: fetch.KindBeacon, url: securePage, body: "hello", credentials: true, hops: []hop{redirectTo(307, secureAPI+"{path}/1"), allowAll}},
+	},
+	{
+		name:    "lenient-status",
+		engines: []fetch.Engine{fetch.Chromium, fetch.WebKit},
+		applies: warned(fetch.LenientStatus),
+		verdict: true,
+		example: script{kind: fetch.KindScript, noCORS: true, credentials: true, url: secureAPI, hops: []hop{{actual: answer{status: 300, fields: []fetch.Field{{Name: "Content-Type", Value: "text/javascript"}}}}}},
+	},
+	{
+		name:    "chromium-upgraded-redirect",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.ChromiumUpgradedRedirect),
+		verdict: true,
+		example: script{kind: fetch.KindImage, noCORS: true, url: plainAPI, hops: []hop{redirectTo(302, portedLocal+"{path}/1"), allowAll}},
+	},
+	{
+		name:    "chromium-upgraded-url",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.ChromiumUpgradedURL),
+		verdict: true,
+		example: script{page: plainPage, url: plainAPI, hops: []hop{allowAll}, document: &document{meta: "upgrade-insecure-requests"}},
+	},
+	{
+		name:    "element-origin",
+		engines: []fetch.Engine{fetch.Chromium, fetch.WebKit},
+		applies: elementWithoutOrigin,
+		example: script{kind: fetch.KindImage, url: securePage, hops: []hop{allowAll}},
+	},
+	{
+		name:    "element-origin",
+		engines: []fetch.Engine{fetch.Chromium, fetch.Firefox},
+		applies: elementWithoutOrigin,
+		example: script{kind: fetch.KindImage, noCORS: true, framed: true, url: secureAPI, hops: []hop{allowAll}},
+	},
+	{
+		name:    "policy-websocket-source",
+		engines: []fetch.Engine{fetch.Chromium, fetch.Firefox},
+		applies: warned(fetch.PolicyWebSocketSource),
+		verdict: true,
+		example: script{url: secureAPI, hops: []hop{allowAll}, document: &document{header: []fetch.Field{
+			{Name: "Content-Security-Policy", Value: "connect-src wss://api.example.com"},
+		}}},
+	},
+	{
+		name:    "webkit-upgraded-loopback",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitUpgradedLoopback),
+		verdict: true,
+		example: script{page: plainPage, url: loopbackPage, hops: []hop{allowAll}, document: &document{meta: "upgrade-insecure-requests"}},
+	},
+	{
+		name:    "unsupported-stream",
+		engines: []fetch.Engine{fetch.Firefox, fetch.WebKit},
+		applies: warned(fetch.UnsupportedStream),
+		verdict: true,
+		example: script{kind: fetch.KindStream, url: secureAPI, body: "hello", hops: []hop{allowAll}},
+	},
+	{
+		name:    "upload-without-body",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.UploadWithoutBody),
+		verdict: true,
+		example: script{kind: fetch.KindXHRUpload, url: secureAPI, hops: []hop{allowAll}},
+	},
+	{
+		name:    "webkit-beacon-origin",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: func(r run, e fetch.Engine) bool {
+			return e == fetch.WebKit && r.hasExchange(func(x *fetch.Exchange) bool {
+				return x.Method == http.MethodPost && x.RequestHeader.Get("Sec-Fetch-Mode") != "cors" && x.RequestHeader.Get("Origin") == "null"
+			})
+		},
+		example: script{kind: fetch.KindBeacon, framed: true, url: secureAPI, body: "hello", credentials: true, hops: []hop{allowAll}},
+	},
+	{
+		name:    "webkit-font",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitFont),
+		verdict: true,
+		example: script{kind: fetch.KindFont, url: secureAPI, hops: []hop{allowAll}},
+	},
+	{
 		name:    "empty-location",
 		engines: []fetch.Engine{fetch.Chromium, fetch.WebKit},
 		applies: warned(fetch.EmptyLocation),
@@ -61,6 +165,13 @@ var differences = []difference{
 			redirectTo(302, "{path}/2"),
 			allowAll,
 		}},
+	},
+	{
+		name:    "firefox-upgraded-origin",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.FirefoxUpgradedOrigin),
+		verdict: true,
+		example: script{url: plainPage, hops: []hop{allowAll}, document: &document{meta: "upgrade-insecure-requests"}},
 	},
 	{
 		name:    "firefox-preflight-cache",
@@ -250,6 +361,23 @@ func warned(code fetch.WarningCode) func(run, fetch.Engine) bool {
 	return func(r run, e fetch.Engine) bool {
 		return slices.ContainsFunc(r.warnings(), func(w fetch.Warning) bool { return w.Code == code && slices.Contains(w.Engines, e) })
 	}
+}
+
+// elementWithoutOrigin reports whether an element, or a call without CORS, has made a request without an Origin.
+func elementWithoutOrigin(r run, e fetch.Engine) bool {
+	return r.hasExchange(func(x *fetch.Exchange) bool {
+		h := x.RequestHeader
+		return h.Get("Origin") == "" && (h.Get("Sec-Fetch-Dest") != "empty" || h.Get("Sec-Fetch-Mode") != "cors")
+	})
+}
+
+// redirectedWithoutCORS reports whether a request that changes something was redirected to another origin, without CORS.
+func redirectedWithoutCORS(r run, e fetch.Engine) bool {
+	redirected := false
+	return e == fetch.Chromium && r.hasStep(func(s fetch.Step) bool {
+		redirected = redirected || s.Outcome == fetch.Redirect
+		return redirected && s.Exchange != nil && s.Exchange.Method == http.MethodPost && s.Exchange.RequestHeader.Get("Sec-Fetch-Mode") != "cors"
+	})
 }
 
 // hitsCacheForNull reports whether a preflight is remembered whose Origin was null, for a frame or after a redirect.

@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -22,6 +23,9 @@ import (
 //go:embed differential.html
 var differentialHTML []byte
 
+//go:embed make.js
+var makeJS []byte
+
 // An outcome is what a script saw of a call.
 type outcome struct {
 	Status  int
@@ -29,10 +33,36 @@ type outcome struct {
 	Headers []string
 	Error   string // the exception's name
 	Message string
+	Loaded  bool // of a kind of which no more is seen
+}
+
+// seen is what a page can see of a call of a kind.
+type seen int
+
+const (
+	nothing  seen = iota // what is loaded would have to be a font or a video, or nobody is told
+	loaded               // whether it is
+	response             // the status, the URL and the header
+)
+
+func seenOf(kind fetch.Kind) seen {
+	switch kind {
+	case fetch.KindBeacon, fetch.KindFont, fetch.KindMedia, fetch.KindManifest:
+		return nothing
+	case fetch.KindEventSource, fetch.KindScript, fetch.KindModule, fetch.KindStyle, fetch.KindImage, fetch.KindWebSocket:
+		return loaded
+	}
+	return response
 }
 
 // describe writes it so that it can be compared, whoever the client is.
-func (o outcome) describe(path string) string {
+func (o outcome) describe(path string, kind fetch.Kind) string {
+	if seenOf(kind) == nothing {
+		return "made"
+	}
+	if o.Loaded {
+		return "loaded"
+	}
 	switch o.Error {
 	case "":
 		// Go's client keeps Connection to itself.
@@ -100,7 +130,7 @@ func TestDifferential(t *testing.T) {
 				path := pathOf(engine.name, i)
 				got := run{requests: server.recordOf(path)}
 				for _, o := range outcomes[i] {
-					got.outcomes = append(got.outcomes, o.describe(path))
+					got.outcomes = append(got.outcomes, o.describe(path, s.kind))
 				}
 				sameOutcomes := slices.Equal(got.outcomes, expected[i].outcomes)
 				same := sameOutcomes && slices.Equal(got.requests, expected[i].requests)
@@ -167,14 +197,17 @@ func (s *scriptedServer) fetch(t *testing.T, transport http.RoundTripper, number
 	var r run
 	for range script.times {
 		result, err := client.Fetch(t.Context(), script.request(path))
-		if err != nil {
+		if err != nil && result == nil {
 			t.Fatalf("%v\n%v", script, err)
 		}
 		o := outcome{Status: result.Status, URL: result.URL, Headers: result.ReadableHeaders}
-		if result.Verdict == fetch.Blocked {
+		switch {
+		case result.Verdict == fetch.Blocked, err != nil: // where a URL was upgraded, nobody may speak TLS
 			o.Error = "TypeError"
+		case seenOf(script.kind) == loaded:
+			o.Loaded = true
 		}
-		r.outcomes = append(r.outcomes, o.describe(path))
+		r.outcomes = append(r.outcomes, o.describe(path, script.kind))
 		r.results = append(r.results, result)
 	}
 	r.requests = s.recordOf(path)
@@ -218,8 +251,9 @@ func TestDifferencesAreDocumented(t *testing.T) {
 // scriptPages serve the pages that run scripts.
 type scriptPages struct {
 	*http.ServeMux
-	calls    map[string]pageCalls // by the page's origin
-	outcomes chan [][]outcome
+	calls     map[string]pageCalls // by the page's origin
+	documents []*document
+	outcomes  chan [][]outcome
 }
 
 type pageCalls struct {
@@ -231,6 +265,22 @@ func newScriptPages(t *testing.T) *scriptPages {
 	p := &scriptPages{ServeMux: http.NewServeMux()}
 	p.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "differential.html", time.Time{}, bytes.NewReader(differentialHTML))
+	})
+	p.HandleFunc("GET /make.js", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "make.js", time.Time{}, bytes.NewReader(makeJS))
+	})
+	p.HandleFunc("GET /document/{number}", func(w http.ResponseWriter, r *http.Request) {
+		number, err := strconv.Atoi(r.PathValue("number"))
+		if err != nil || number >= len(p.documents) {
+			t.Errorf("there is no %s", r.URL)
+			return
+		}
+		d := p.documents[number]
+		for _, field := range d.header {
+			w.Header().Add(field.Name, field.Value)
+		}
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, d.html())
 	})
 	p.HandleFunc("GET /calls", func(w http.ResponseWriter, r *http.Request) {
 		origin := "http://" + r.Host
@@ -254,11 +304,21 @@ func newScriptPages(t *testing.T) *scriptPages {
 // browse has all scripts run by a new browser, page after page, and returns what they saw.
 func (p *scriptPages) browse(t *testing.T, e engine, server *scriptedServer, scripts []script) [][]outcome {
 	t.Helper()
+	p.documents = nil
 	p.calls, p.outcomes = make(map[string]pageCalls), make(chan [][]outcome, len(pageOrigins))
 	numbers := make(map[string][]int)
 	for i, s := range scripts {
 		calls := p.calls[s.page]
-		calls.Calls = append(calls.Calls, s.pageCall(pathOf(e.name, i)))
+		call := s.pageCall(pathOf(e.name, i))
+		if s.document != nil {
+			number := slices.Index(p.documents, s.document)
+			if number < 0 {
+				number = len(p.documents)
+				p.documents = append(p.documents, s.document)
+			}
+			call.Document = fmt.Sprintf("/document/%d", number)
+		}
+		calls.Calls = append(calls.Calls, call)
 		p.calls[s.page] = calls
 		numbers[s.page] = append(numbers[s.page], i)
 	}
@@ -271,7 +331,7 @@ func (p *scriptPages) browse(t *testing.T, e engine, server *scriptedServer, scr
 	result := make([][]outcome, len(scripts))
 	browser := e.open(t, server.network, pageOrigins[0]+"/")
 	defer browser.end(t)
-	timeout := time.After(2 * time.Minute)
+	timeout := time.After(4 * time.Minute)
 	for _, page := range pageOrigins {
 		select {
 		case outcomes := <-p.outcomes:

@@ -32,9 +32,18 @@ var (
 )
 
 // A generator makes scripts, the same ones for the same seed.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	documents []*document // a few, so that a page needs no frame for each call
+}
 
-func newGenerator(seed uint64) generator { return generator{rand.New(rand.NewPCG(seed, 0))} }
+func newGenerator(seed uint64) generator {
+	g := generator{Rand: rand.New(rand.NewPCG(seed, 0))}
+	for range 24 {
+		g.documents = append(g.documents, g.document())
+	}
+	return g
+}
 
 // A choice is one of several things, taken as often as its weight says.
 type choice[T any] struct {
@@ -70,6 +79,25 @@ func (g generator) script() script {
 		times:       choose(g, choice[int]{95, 1}, choice[int]{5, 2}),
 	}
 	s.url = g.server(s.page)
+	s.kind = choose(g,
+		choice[fetch.Kind]{60, fetch.KindFetch}, choice[fetch.Kind]{8, fetch.KindXHR}, choice[fetch.Kind]{4, fetch.KindXHRUpload},
+		choice[fetch.Kind]{2, fetch.KindStream}, choice[fetch.Kind]{4, fetch.KindBeacon}, choice[fetch.Kind]{4, fetch.KindEventSource},
+		choice[fetch.Kind]{3, fetch.KindFont}, choice[fetch.Kind]{5, fetch.KindScript}, choice[fetch.Kind]{3, fetch.KindModule},
+		choice[fetch.Kind]{3, fetch.KindStyle}, choice[fetch.Kind]{5, fetch.KindImage}, choice[fetch.Kind]{2, fetch.KindWebSocket},
+	)
+	switch s.kind {
+	case fetch.KindFetch:
+		s.noCORS = g.percent(8)
+	case fetch.KindScript, fetch.KindStyle, fetch.KindImage:
+		s.noCORS = g.percent(50)
+	}
+	if !s.framed && g.percent(30) {
+		s.document = oneOf(g, g.documents...)
+	}
+	s.url = s.reachable(s.url)
+	if s.kind != fetch.KindFetch && s.kind != fetch.KindXHR && s.kind != fetch.KindXHRUpload {
+		return g.otherKind(s)
+	}
 	s.method = choose(g,
 		choice[string]{40, "GET"}, choice[string]{15, "POST"}, choice[string]{12, "PUT"}, choice[string]{6, "DELETE"},
 		choice[string]{6, "PATCH"}, choice[string]{5, "HEAD"}, choice[string]{3, "patch"}, choice[string]{3, "OPTIONS"},
@@ -81,6 +109,87 @@ func (g generator) script() script {
 		s.body = "hello"
 	}
 
+	g.hops(&s)
+	return s
+}
+
+// reachable is a server, or another one where an upgrade would lead to a port on which nobody speaks TLS: engines take their
+// time to find that out.
+func (s *script) reachable(server string) string {
+	if strings.HasSuffix(server, ":8080") && s.document != nil && s.document.parse(s.page).Policies.UpgradesInsecureRequests() {
+		return plainAPI
+	}
+	return server
+}
+
+// otherKind goes on with a kind whose method is not the script's.
+func (g generator) otherKind(s script) script {
+	s.times = 1
+	s.method = s.kind.Method()
+	switch s.kind {
+	case fetch.KindStream:
+		s.body = "hello"
+		s.url = oneOf(g, secureAPI, secureOther)
+		s.header = g.requestHeader()
+	case fetch.KindBeacon:
+		s.credentials, s.body = true, "hello"
+		if g.percent(60) {
+			s.header = []fetch.Field{{Name: "Content-Type", Value: oneOf(g, contentTypes...)}}
+		}
+	case fetch.KindFont:
+		s.credentials = false
+	case fetch.KindWebSocket:
+		s.credentials = true
+		s.url = oneOf(g, securePage, secureAPI, secureOther, plainAPI)
+		h := g.hop(&s, 85)
+		h.actual.status = choose(g, choice[int]{70, 101}, choice[int]{10, 200}, choice[int]{10, 403}, choice[int]{10, 302})
+		h.actual.raw = false
+		s.hops = []hop{h}
+		return s
+	}
+	if s.noCORS {
+		s.credentials = true
+	}
+	g.hops(&s)
+	last := &s.hops[len(s.hops)-1].actual
+	add := func(name string, values ...string) {
+		last.fields = append(last.fields, fetch.Field{Name: name, Value: oneOf(g, values...)})
+	}
+	if types := typesOf[s.kind]; types != nil {
+		if g.percent(70) {
+			last.status = 200
+			add("Content-Type", types[0])
+		} else if g.percent(80) {
+			add("Content-Type", types...)
+		}
+		if g.percent(15) {
+			add("X-Content-Type-Options", "nosniff", "NOSNIFF", "nosniff,", "x", "x, nosniff")
+		}
+		last.raw = false // it needs its body
+		if slices.Contains([]int{204, 205, 304}, last.status) && s.kind == fetch.KindImage {
+			last.status = 200
+		}
+	}
+	if s.noCORS && g.percent(50) {
+		h := &s.hops[g.IntN(len(s.hops))].actual
+		h.fields = append(h.fields, fetch.Field{
+			Name: "Cross-Origin-Resource-Policy", Value: oneOf(g, "same-origin", "same-site", "cross-origin", "Same-Origin", "same-origin, cross-origin", ""),
+		})
+	}
+	return s
+}
+
+// typesOf are Content-Types of responses: first the right one.
+var typesOf = map[fetch.Kind][]string{
+	fetch.KindEventSource: {"text/event-stream", "text/event-stream;charset=utf-8", "text/plain", "TEXT/EVENT-STREAM", "application/json", ""},
+	fetch.KindScript:      {"text/javascript", "application/javascript", "text/plain", "image/png", "text/csv", "text/html", "application/json", "audio/mpeg", "application/octet-stream", ""},
+	fetch.KindModule:      {"text/javascript", "application/javascript;charset=utf-8", "text/plain", "image/png", "text/html", "text/ecmascript", ""},
+	fetch.KindStyle:       {"text/css", "text/css;charset=utf-8", "text/plain", "text/html", "TEXT/CSS", ""},
+	fetch.KindImage:       {"image/gif", "image/gif"},
+}
+
+// hops makes the answers: some redirects, and what is at the end of them.
+func (g generator) hops(s *script) {
 	redirects := choose(g, choice[int]{55, 0}, choice[int]{22, 1}, choice[int]{14, 2}, choice[int]{8, 3}, choice[int]{1, 20})
 	if redirects == 20 {
 		redirects += g.IntN(2)
@@ -89,9 +198,9 @@ func (g generator) script() script {
 	for i := range redirects {
 		next := current
 		if redirects < 20 || g.percent(5) {
-			next = g.server(s.page)
+			next = s.reachable(g.server(s.page))
 		}
-		h := g.hop(&s, 85)
+		h := g.hop(s, 85)
 		h.actual.status = oneOf(g, 301, 302, 303, 307, 308)
 		if location, ok := g.location(current, next, i); ok {
 			h.actual.fields = append(h.actual.fields, fetch.Field{Name: "Location", Value: location})
@@ -100,10 +209,64 @@ func (g generator) script() script {
 		current = next
 	}
 	if redirects > 0 && g.percent(2) { // a loop
-		return s
+		return
 	}
-	s.hops = append(s.hops, g.hop(&s, 60))
-	return s
+	s.hops = append(s.hops, g.hop(s, 60))
+}
+
+// document makes one with policies.
+func (g generator) document() *document {
+	d := new(document)
+	add := func(name, value string) { d.header = append(d.header, fetch.Field{Name: name, Value: value}) }
+	const field = "Content-Security-Policy"
+	switch g.IntN(10) {
+	case 0:
+		add("Cross-Origin-Embedder-Policy", oneOf(g, "require-corp", "require-corp", "credentialless", "require-corp; report-to=\"x\"", "unsafe-none", "Require-Corp"))
+	case 1:
+		add(field, oneOf(g, "upgrade-insecure-requests", "upgrade-insecure-requests", "upgrade-insecure-requests; "+g.policy()))
+	case 2:
+		add(field, oneOf(g, "sandbox allow-scripts", "sandbox allow-scripts allow-same-origin", "Sandbox Allow-Scripts"))
+	case 3:
+		add(field+"-Report-Only", g.policy())
+		add(field, g.policy())
+	case 4:
+		d.meta = oneOf(g, g.policy(), "upgrade-insecure-requests", "sandbox; "+g.policy())
+	case 5:
+		add(field, g.policy()+", "+g.policy())
+	case 6:
+		add(field, g.policy())
+		add(field, g.policy())
+	default:
+		add(field, g.policy())
+	}
+	return d
+}
+
+// policy makes one that lets the document run its own script.
+func (g generator) policy() string {
+	sources := func() string {
+		var list []string
+		for range choose(g, choice[int]{10, 0}, choice[int]{50, 1}, choice[int]{30, 2}, choice[int]{10, 3}) {
+			list = append(list, oneOf(g, "'self'", "'self'", "'none'", "*", "https:", "http:", "wss:", secureAPI, secureOther, "api.example.com", "*.example.com",
+				"http://api.example.com", "http://api.example.com:80", "api.example.com:443", "api.example.com:*", "https://*", "https://api.example.com/",
+				"https://api.example.com/script/", "https://api.example.com/elsewhere/", "https://other.test/elsewhere", "HTTPS://API.example.com", "wss://api.example.com",
+				"https://api.example.com/script/?query", "'SELF'", "app.example.com", "localhost:8080", "ftp:", "//api.example.com", "https://api.example.com:x", "ü"))
+		}
+		return strings.Join(list, " ")
+	}
+	var directives []string
+	for range 1 + g.IntN(3) {
+		name := oneOf(g, "connect-src", "connect-src", "img-src", "font-src", "style-src", "style-src-elem", "script-src", "script-src-elem", "default-src", "default-src", "Connect-Src")
+		value := sources()
+		if name == "script-src" || name == "script-src-elem" {
+			value = "'self' " + value
+		}
+		directives = append(directives, strings.TrimSpace(name+" "+value))
+		if name == "default-src" {
+			directives = append(directives, "script-src 'self' "+sources())
+		}
+	}
+	return strings.Join(directives, oneOf(g, "; ", ";", ";; "))
 }
 
 // server chooses where a call or a redirect goes: mostly to where the page's browser lets it.

@@ -7,8 +7,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha1"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
@@ -33,8 +35,11 @@ type script struct {
 	verdict string         // that the package has to come to
 	differs []fetch.Engine // that have to differ from the package; nil if it is not known
 
-	page        string // its origin
-	framed      bool   // in a sandboxed frame of the page, whose origin is opaque
+	page        string    // its origin
+	framed      bool      // in a sandboxed frame of the page, whose origin is opaque
+	document    *document // or in a document of the page's origin that has policies
+	kind        fetch.Kind
+	noCORS      bool
 	url         string // of the call; its path is added
 	method      string
 	header      []fetch.Field
@@ -46,10 +51,47 @@ type script struct {
 	hops []hop
 }
 
+// A document is a page with policies: in its header, and in a <meta>.
+type document struct {
+	header []fetch.Field
+	meta   string
+}
+
+// html is the document, whose script is the page's own.
+func (d *document) html() string {
+	meta := ""
+	if d.meta != "" {
+		meta = `<meta http-equiv="Content-Security-Policy" content="` + d.meta + `">`
+	}
+	return "<!doctype html><meta charset=utf-8>" + meta + "<script src=/make.js></script><body>"
+}
+
+func (d *document) String() string {
+	text := fmt.Sprintf("%q", d.header)
+	if d.meta != "" {
+		text += fmt.Sprintf(", meta %q", d.meta)
+	}
+	return text
+}
+
+// parse is the document as the package reads it.
+func (d *document) parse(origin string) *fetch.Page {
+	header := make(http.Header)
+	for _, field := range d.header {
+		header.Add(field.Name, field.Value)
+	}
+	p, err := fetch.ParsePage(origin+"/document", header, strings.NewReader(d.html()))
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
 // withDefaults fills in what is not written.
 func (s script) withDefaults() script {
 	s.page = cmp.Or(s.page, securePage)
-	s.method = cmp.Or(s.method, http.MethodGet)
+	s.kind = cmp.Or(s.kind, fetch.KindFetch)
+	s.method = cmp.Or(s.method, s.kind.Method())
 	s.times = cmp.Or(s.times, 1)
 	return s
 }
@@ -68,7 +110,13 @@ type answer struct {
 // String describes it in a few lines, so that a person can follow it.
 func (s script) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s calls %s %s", s.origin(), s.method, s.url)
+	fmt.Fprintf(&b, "%s calls %s %s, kind %s", s.origin(), s.method, s.url, s.kind)
+	if s.noCORS {
+		b.WriteString(", without CORS")
+	}
+	if s.document != nil {
+		fmt.Fprintf(&b, ", from a document with %v", s.document)
+	}
 	if s.framed {
 		fmt.Fprintf(&b, ", framed by %s", s.page)
 	}
@@ -99,18 +147,28 @@ func (a answer) String() string {
 
 // origin is that of the script that calls, as it is serialized.
 func (s *script) origin() string {
-	if s.framed {
+	switch {
+	case s.framed:
 		return "null"
+	case s.document != nil:
+		return s.document.parse(s.page).Origin()
 	}
 	return s.page
 }
 
 // firstURL is the URL of the call.
-func (s *script) firstURL(path string) string { return s.url + path + "/0" }
+func (s *script) firstURL(path string) string {
+	if s.kind == fetch.KindWebSocket {
+		return "ws" + strings.TrimPrefix(s.url, "http") + path + "/0"
+	}
+	return s.url + path + "/0"
+}
 
 // request is the call as the package makes it.
 func (s *script) request(path string) fetch.Request {
 	r := fetch.Request{
+		Kind:        s.kind,
+		NoCORS:      s.noCORS,
 		URL:         s.firstURL(path),
 		Origin:      s.origin(),
 		SecurePage:  strings.HasPrefix(s.page, "https:"),
@@ -121,6 +179,9 @@ func (s *script) request(path string) fetch.Request {
 	if s.body != "" {
 		r.Body = []byte(s.body)
 	}
+	if s.document != nil {
+		r.Page = s.document.parse(s.page)
+	}
 	return r
 }
 
@@ -130,6 +191,11 @@ type pageCall struct {
 	Init   map[string]any `json:"init"`
 	Times  int            `json:"times"`
 	Framed bool           `json:"framed"`
+
+	Kind        fetch.Kind `json:"kind"`
+	NoCORS      bool       `json:"noCORS"`
+	Credentials bool       `json:"credentials"`
+	Document    string     `json:"document,omitempty"` // the path of the document that the call is made in
 }
 
 func (s *script) pageCall(path string) pageCall {
@@ -144,7 +210,10 @@ func (s *script) pageCall(path string) pageCall {
 	if s.credentials {
 		init["credentials"] = "include"
 	}
-	return pageCall{URL: s.firstURL(path), Init: init, Times: s.times, Framed: s.framed}
+	if s.noCORS {
+		init["mode"] = "no-cors"
+	}
+	return pageCall{URL: s.firstURL(path), Init: init, Times: s.times, Framed: s.framed, Kind: s.kind, NoCORS: s.noCORS, Credentials: s.credentials}
 }
 
 // A scriptedServer answers as scripts say, over http and https, and keeps a record of what it was asked.
@@ -260,6 +329,10 @@ func (s *scriptedServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		field.Value = strings.NewReplacer("{path}", path, "{origin}", r.Header.Get("Origin")).Replace(field.Value)
 		fields = append(fields, field)
 	}
+	if answer.status == http.StatusSwitchingProtocols {
+		s.upgrade(w, r)
+		return
+	}
 	if answer.raw {
 		s.answerRaw(w, answer.status, fields)
 		return
@@ -271,8 +344,36 @@ func (s *scriptedServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(answer.status)
 	if hasBody := answer.status >= 200 && !slices.Contains([]int{204, 205, 304}, answer.status); hasBody && r.Method != http.MethodHead {
-		io.WriteString(w, "hello")
+		body := "hello"
+		if b, ok := bodies[s.scripts[number].kind]; ok && header.Get("Location") == "" {
+			body = b
+		}
+		io.WriteString(w, body)
 	}
+}
+
+// bodies are what the kinds can use: a picture of one pixel, in GIF. All others take anything.
+var bodies = map[fetch.Kind]string{
+	"":                    "hello",
+	fetch.KindScript:      "var a",
+	fetch.KindModule:      "var a",
+	fetch.KindStyle:       ".styled { color: rgb(1, 2, 3) }",
+	fetch.KindImage:       "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;",
+	fetch.KindEventSource: "data: hello\n\n",
+}
+
+// upgrade opens a WebSocket (RFC 6455, section 4.2.2), and closes it.
+func (s *scriptedServer) upgrade(w http.ResponseWriter, r *http.Request) {
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer conn.Close()
+	accept := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	fmt.Fprintf(buffered, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n\x88\x00", base64.StdEncoding.EncodeToString(accept[:]))
+	buffered.Flush() // the browser finds out if it fails
+	_, _ = io.Copy(io.Discard, conn)
 }
 
 // answerRaw writes the bytes of a response, and nothing else.
@@ -306,7 +407,7 @@ func record(r *http.Request, hop int) string {
 	fmt.Fprintf(&b, "%s %s://%s %d", r.Method, scheme, r.Host, hop)
 	for _, name := range recorded {
 		// Engines have their own minds about it, which are not about CORS.
-		if name == "Sec-Fetch-Site" && (r.Method == "OPTIONS" || hop > 0) {
+		if name == "Sec-Fetch-Site" && (r.Header.Get("Upgrade") != "" || r.Method == "OPTIONS" || hop > 0) {
 			continue
 		}
 		for _, value := range r.Header.Values(name) {

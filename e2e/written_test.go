@@ -13,7 +13,7 @@ import (
 
 // writtenScripts are about what is rare among generated ones, or not in them at all. All engines agree on each, but on a
 // known difference.
-var writtenScripts = write(
+var writtenScripts = write(append(webSocketScripts(),
 	script{name: "a page on loopback calls http", verdict: "allowed",
 		page: loopbackPage, url: plainAPI, hops: []hop{allowAll}},
 	script{name: "an https page calls http", verdict: "mixed-content",
@@ -54,7 +54,39 @@ var writtenScripts = write(
 		url: secureAPI, method: "PUT", credentials: true, times: 2, hops: []hop{credentialed("0")}},
 	script{name: "a preflight is remembered after a redirect", verdict: "allowed",
 		url: secureAPI, method: "PUT", times: 2, hops: []hop{redirectTo(307, "{path}/1"), credentialed("600")}},
-)
+)...)
+
+// webSocketScripts are about policies and WebSockets, of which browsers compare the URL with its own scheme.
+func webSocketScripts() []script {
+	var scripts []script
+	for _, c := range webSocketSources {
+		policy := &document{header: []fetch.Field{{Name: "Content-Security-Policy", Value: "connect-src " + c.source}}}
+		opened := hop{actual: answer{status: http.StatusSwitchingProtocols}}
+		scripts = append(scripts, script{
+			name: "a WebSocket and the source " + c.source, verdict: c.verdict, kind: fetch.KindWebSocket, url: secureAPI, document: policy, hops: []hop{opened},
+		})
+	}
+	return scripts
+}
+
+// webSocketSources are those that a policy can have, and what comes of a WebSocket of https://api.example.com with them.
+var webSocketSources = []struct{ source, verdict string }{
+	{"*", "allowed"},
+	{"'self'", "content-security-policy"},
+	{"wss:", "allowed"},
+	{"ws:", "allowed"},
+	{"https:", "content-security-policy"},
+	{"http:", "content-security-policy"},
+	{"wss://api.example.com", "allowed"},
+	{"ws://api.example.com", "allowed"},
+	{"https://api.example.com", "content-security-policy"},
+	{"api.example.com", "content-security-policy"},
+	{"api.example.com:443", "content-security-policy"},
+	{"*.example.com", "content-security-policy"},
+	{"wss://api.example.com/script/", "allowed"},
+	{"wss://api.example.com/elsewhere/", "content-security-policy"},
+	{"https://*", "content-security-policy"},
+}
 
 func write(scripts ...script) []script {
 	for i, s := range scripts {

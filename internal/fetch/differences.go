@@ -8,6 +8,7 @@ import (
 
 	"github.com/nlnwa/whatwg-url/url"
 
+	"github.com/caddy-cors/caddy-cors/internal/fetch/csp"
 	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 	"github.com/caddy-cors/caddy-cors/internal/origin"
 )
@@ -15,10 +16,20 @@ import (
 // Where engines differ from the Standard, and not all of them in the same way, the result is the Standard's, and has one
 // of these warnings. Each is about a difference that the tests see in the engine itself.
 const (
+	BeaconType                  WarningCode = "beacon-type"
+	ChromiumPolicyUpgrade       WarningCode = "chromium-policy-upgrade"
+	LenientStatus               WarningCode = "lenient-status"
+	ChromiumUpgradedURL         WarningCode = "chromium-upgraded-url"
+	ChromiumUpgradedRedirect    WarningCode = "chromium-upgraded-redirect"
+	UploadWithoutBody           WarningCode = "upload-without-body"
+	PolicyWebSocketSource       WarningCode = "policy-websocket-source"
+	WebKitUpgradedLoopback      WarningCode = "webkit-upgraded-loopback"
+	WebKitFont                  WarningCode = "webkit-font"
 	ChromiumRedirectCredentials WarningCode = "chromium-redirect-credentials"
 	ChromiumSafelist            WarningCode = "chromium-safelist"
 	EmptyLocation               WarningCode = "empty-location"
 	FirefoxDroppedHeaders       WarningCode = "firefox-dropped-headers"
+	FirefoxUpgradedOrigin       WarningCode = "firefox-upgraded-origin"
 	FirefoxPreflightOrigin      WarningCode = "firefox-preflight-origin"
 	RedirectPreflight           WarningCode = "redirect-preflight"
 	RepeatedHeader              WarningCode = "repeated-header"
@@ -128,6 +139,64 @@ func (f *fetch) warnRedirect(location string, next *url.Url) {
 	}
 	if f.headersDropped {
 		f.warn(FirefoxDroppedHeaders, "Headers were left out after a redirect. Firefox sends them again after the next redirect.", Firefox)
+	}
+}
+
+// warnStatus is about statuses of redirects that lead nowhere.
+func (f *fetch) warnStatus(status int) {
+	if status < 400 && f.kind != KindEventSource {
+		f.warn(LenientStatus, "Chrome and Safari take what comes with a status below 400. By the Standard, it is one from 200 to 299.", Chromium, WebKit)
+	}
+}
+
+// warnFont is about fonts, which are to be allowed in all engines but one.
+func (f *fetch) warnFont() {
+	if f.kind == KindFont {
+		f.warn(WebKitFont, "Safari loads fonts without CORS: it takes those of any server.", WebKit)
+	}
+}
+
+// warnUpload is about listeners for an upload that there is not.
+func (f *fetch) warnUpload() {
+	if f.kind == KindXHRUpload && f.body == nil {
+		f.warn(UploadWithoutBody, "Chrome makes no preflight for listeners of an upload without a body.", Chromium)
+	}
+}
+
+// warnBeaconType is about types with parameters that make them unsafe.
+func (f *fetch) warnBeaconType(contentType string) {
+	mimeType, ok := fetchspec.ParseMIMEType(contentType)
+	if !ok || fetchspec.IsSafelistedRequestHeader("Content-Type", mimeType.Essence) {
+		f.warn(BeaconType, "Chrome and Firefox do not look at the parameters of a beacon's type, nor at its length, and take no notice of one that is not well-formed: they make no preflight.", Chromium, Firefox)
+	}
+}
+
+// warnPolicyUpgrade is about a policy that is asked about a URL before it is upgraded.
+func (f *fetch) warnPolicyUpgrade() {
+	if f.policies().UpgradesInsecureRequests() && f.policies().Check(f.policyRequest()).Verdict == csp.Blocked {
+		f.warn(ChromiumPolicyUpgrade, "The page's policy does not allow the http URL that upgrade-insecure-requests upgrades. Chrome asks it about that one, and blocks the call.", Chromium)
+	}
+}
+
+// warnUpgradedLoopback is about http on loopback, which is as good as https.
+func (f *fetch) warnUpgradedLoopback() {
+	if f.currentURL().Scheme() == "http" {
+		f.warn(WebKitUpgradedLoopback, "Safari upgrades http on loopback, too, to https.", WebKit)
+	}
+}
+
+// warnWebSocketSource is about a policy that allows a URL by a source such as wss:.
+func (f *fetch) warnWebSocketSource() {
+	r := f.policyRequest()
+	if r.OwnSchemes = true; f.policies().Check(r).Verdict == csp.Blocked {
+		f.warn(PolicyWebSocketSource, "The page's policy allows the URL by a source for WebSockets alone. Chrome and Firefox block it.", Chromium, Firefox)
+	}
+}
+
+// warnUpgradedRedirect is about a redirect to http on loopback, of a call that would be upgraded elsewhere.
+func (f *fetch) warnUpgradedRedirect() {
+	if f.currentURL().Scheme() == "http" && f.redirects() > 0 {
+		f.warn(ChromiumUpgradedRedirect, "Chrome upgrades a redirect to http on loopback, too, which is fine as it is.", Chromium)
 	}
 }
 

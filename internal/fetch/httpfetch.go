@@ -18,6 +18,11 @@ func (f *fetch) httpFetch(makePreflight bool) (*response, error) {
 		}
 	}
 
+	if makePreflight {
+		if err := f.blockHTTP1Stream(AtPreflight); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case f.preflightOnly && makePreflight:
 		return nil, errPreflightOnly
@@ -26,6 +31,9 @@ func (f *fetch) httpFetch(makePreflight bool) (*response, error) {
 	}
 	response, err := f.networkOrCacheFetch()
 	if err != nil {
+		return nil, err
+	}
+	if err := f.blockHTTP1Stream(AtResponse); err != nil {
 		return nil, err
 	}
 	isRedirect := isRedirectStatus(response.status)
@@ -48,6 +56,14 @@ func (f *fetch) httpFetch(makePreflight bool) (*response, error) {
 		return f.redirectFetch(response)
 	}
 	return response, nil
+}
+
+// blockHTTP1Stream blocks a stream to a server whose last answer came over HTTP/1.1, as Chromium does: it sends none there.
+func (f *fetch) blockHTTP1Stream(at Part) error {
+	if f.kind != KindStream || f.body == nil || !f.http1 {
+		return nil
+	}
+	return f.networkError(HTTP1Stream, at, "net::ERR_H2_OR_QUIC_REQUIRED: browsers send streams over HTTP/2 or later, and the server speaks HTTP/1.1.")
 }
 
 func isRedirectStatus(status int) bool {

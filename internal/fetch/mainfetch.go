@@ -66,6 +66,8 @@ func (f *fetch) mainFetch() (*response, error) {
 	}
 	f.tainting = cors
 	f.warnRepeated()
+	f.warnUpload()
+	f.warnFont()
 	reasons := f.preflightReasons()
 	if reasons == "" {
 		f.warnNoPreflight()

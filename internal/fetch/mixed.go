@@ -10,7 +10,10 @@ import (
 // section 4.1).
 func (f *fetch) upgradeInsecure() {
 	if f.policies().UpgradesInsecureRequests() {
+		f.warnPolicyUpgrade()
 		f.upgrade("The page's policy has upgrade-insecure-requests")
+		f.warnUpgradedRedirect()
+		f.warnUpgradedLoopback()
 	}
 }
 
@@ -20,6 +23,7 @@ func (f *fetch) upgradeMixedContent() {
 	u := f.currentURL()
 	if upgradable := f.kind == KindImage || f.kind == KindMedia; upgradable && f.prohibitsMixed && !u.IsIPv4() && !u.IsIPv6() {
 		f.upgrade("Browsers upgrade images, audio and video of an https page")
+		f.warnUpgradedRedirect()
 	}
 }
 
@@ -32,6 +36,12 @@ func (f *fetch) upgrade(why string) {
 	}
 	f.urls[len(f.urls)-1] = upgraded
 	f.step("upgrade to a potentially trustworthy URL", Upgraded, f.current(), fmt.Sprintf("%s: the URL is %s.", why, f.current()))
+	if f.redirects() == 0 && sameOrigin(originOf(upgraded), f.origin) {
+		f.warn(FirefoxUpgradedOrigin, "The call is of the page's own origin after the upgrade. Firefox takes it for one of another origin, as it was before.", Firefox)
+	}
+	if f.redirects() == 0 && f.info.script {
+		f.warn(ChromiumUpgradedURL, "In Chrome, the URL of the response is the one before the upgrade.", Chromium)
+	}
 }
 
 func (f *fetch) upgradedURL(u *url.Url) *url.Url {

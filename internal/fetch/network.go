@@ -77,9 +77,7 @@ func (f *fetch) networkFetch(method string, header http.Header, body []byte, pre
 		Status:         r.status,
 		ResponseHeader: r.header,
 	}
-	if f.kind == KindStream && body != nil && answer.ProtoMajor == 1 {
-		return nil, f.networkError(HTTP1Stream, AtResponse, "net::ERR_H2_OR_QUIC_REQUIRED: browsers send streams over HTTP/2 or later, and the server speaks HTTP/1.1.")
-	}
+	f.http1 = answer.ProtoMajor == 1
 	return r, nil
 }
 

@@ -3,14 +3,21 @@ package fetch
 import (
 	"fmt"
 
+	"github.com/nlnwa/whatwg-url/url"
+
 	"github.com/caddy-cors/caddy-cors/internal/fetch/csp"
 )
 
 // policies are those of the page.
 func (f *fetch) policies() csp.List { return f.page.Policies }
 
+// policyRequest is what the policies are asked about: of a WebSocket, in all browsers, the URL with its own scheme.
 func (f *fetch) policyRequest() csp.Request {
-	return csp.Request{URL: f.currentURL(), Directive: f.info.directive, Redirects: f.redirects()}
+	u := f.currentURL()
+	if own, err := url.Parse(f.current()); err == nil {
+		u = own
+	}
+	return csp.Request{URL: u, Directive: f.info.directive, Redirects: f.redirects()}
 }
 
 // reportPolicyViolations is "report Content Security Policy violations for request" (Content Security Policy, section
@@ -36,6 +43,7 @@ func (f *fetch) blockByPolicy() error {
 		f.warn(PolicyCondition, fmt.Sprintf("The page's Content-Security-Policy does not go by the URL alone: the element needs the nonce or the hash of %q, or with 'strict-dynamic' to be made by a script that has it.", found.Directive.Text))
 	default:
 		if len(f.policies().Policies) > 0 {
+			f.warnWebSocketSource()
 			f.step(algorithm, Passed, f.current(), "The page's Content-Security-Policy allows it.")
 		}
 	}

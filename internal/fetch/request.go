@@ -37,6 +37,7 @@ type fetch struct {
 	urls           []*url.Url // the URL list, of which the last is the current one
 	tainting       tainting
 
+	http1          bool  // whether the last answer came over HTTP/1.1
 	preflighted    bool  // whether a preflight has been needed
 	unsafeHeaders  bool  // whether a request to the page's own origin had some that would need one elsewhere
 	headersDropped bool  // by a redirect, and not safelisted
@@ -243,6 +244,7 @@ func (f *fetch) constructBeacon(r Request) error {
 		field := Field{"Content-Type", contentType}
 		f.header = append(f.header, field)
 		if !fetchspec.IsSafelistedRequestHeader(field.Name, field.Value) {
+			f.warnBeaconType(field.Value)
 			f.mode = modeCORS
 			f.unsafeRequest = true // without which there were no preflight, but all browsers make it
 		}

@@ -81,6 +81,7 @@ func (f *fetch) blockResponse(response *response) error {
 
 // blockStatus is for kinds that take no page of an error for what they load.
 func (f *fetch) blockStatus(response *response) error {
+	f.warnStatus(response.status)
 	return f.networkError(ErrorStatus, AtResponse, fmt.Sprintf("Failed to load resource: the server responded with a status of %d (%s)", response.status, http.StatusText(response.status)), fmt.Sprint(response.status))
 }
 

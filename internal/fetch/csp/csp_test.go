@@ -118,7 +118,7 @@ func TestSourceExpressions(t *testing.T) {
 		},
 		{
 			expression: "'SELF'",
-			matches:    []string{"https://app.example.com/x", "https://app.example.com:443/"},
+			matches:    []string{"https://app.example.com/x", "https://app.example.com:443/", "wss://app.example.com/"},
 			others:     []string{"http://app.example.com/", "https://app.example.com:8443/", "https://example.com/", "https://a.app.example.com/"},
 		},
 		{
@@ -132,8 +132,28 @@ func TestSourceExpressions(t *testing.T) {
 		},
 		{
 			expression: "wss:",
-			matches:    []string{"https://a.test/"},
-			others:     []string{"http://a.test/"},
+			matches:    []string{"wss://a.test/", "https://a.test/"},
+			others:     []string{"ws://a.test/", "http://a.test/"},
+		},
+		{
+			expression: "ws://api.example.com",
+			matches:    []string{"ws://api.example.com/", "wss://api.example.com/"},
+			others:     []string{"wss://api.example.com:8443/"},
+		},
+		{
+			expression: "https://api.example.com",
+			matches:    []string{"https://api.example.com/"},
+			others:     []string{"wss://api.example.com/"},
+		},
+		{
+			expression: "api.example.com:443",
+			matches:    []string{"https://api.example.com/"},
+			others:     []string{"wss://api.example.com/", "ws://api.example.com/"},
+		},
+		{
+			expression: "wss://api.example.com:443",
+			matches:    []string{"wss://api.example.com/", "https://api.example.com/"},
+			others:     []string{"ws://api.example.com/"},
 		},
 		{
 			expression: "ftp:",
@@ -232,6 +252,18 @@ func TestPathAfterRedirect(t *testing.T) {
 	}
 	if r.Redirects = 1; l.Check(r).Verdict != csp.Allowed {
 		t.Error("another path does not match after a redirect")
+	}
+}
+
+// In some browsers, sources for WebSockets are for WebSockets alone.
+func TestOwnSchemes(t *testing.T) {
+	l := list("connect-src wss://api.example.com")
+	for href, want := range map[string]csp.Verdict{"https://api.example.com/": csp.Blocked, "wss://api.example.com/": csp.Allowed} {
+		r := request(t, href, "connect-src")
+		r.OwnSchemes = true
+		if got := l.Check(r).Verdict; got != want {
+			t.Errorf("%s is %d, want %d", href, got, want)
+		}
 	}
 }
 

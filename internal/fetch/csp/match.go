@@ -10,9 +10,12 @@ import (
 
 // A Request is what a policy has to judge.
 type Request struct {
-	URL       *url.Url // of a WebSocket, too, an http or https one
+	URL       *url.Url // http or https; of a WebSocket, ws or wss
 	Directive string   // the "effective directive for a request" (section 6.8.1), such as "connect-src"
 	Redirects int      // before the URL
+
+	// OwnSchemes has sources with a WebSocket's scheme match nothing else, as in Chromium and Firefox.
+	OwnSchemes bool
 }
 
 // A Verdict is what the policies make of a request.
@@ -78,7 +81,7 @@ func fallbackList(effective string) []string {
 // check is the directive's pre-request check (section 6.1; of scripts, section 6.7.1.1). Nonces and hashes are the
 // element's, which is not known.
 func (d Directive) check(r Request, selfOrigin string) Verdict {
-	matches := matchURL(r.URL, d.Value, selfOrigin, r.Redirects)
+	matches := r.matches(d.Value, selfOrigin)
 	switch r.Directive {
 	case "script-src-elem":
 		if containsFold(d.Value, "'strict-dynamic'") { // then no URL counts
@@ -104,15 +107,16 @@ func isHash(source string) bool {
 	return hasPrefixFold(source, "'sha256-") || hasPrefixFold(source, "'sha384-") || hasPrefixFold(source, "'sha512-")
 }
 
-// matchURL is "Does url match source list in origin with redirect count?" (section 6.7.2.7). 'none' among others has no
+// matches is "Does url match source list in origin with redirect count?" (section 6.7.2.7). 'none' among others has no
 // meaning, and matches nothing by itself.
-func matchURL(u *url.Url, list []string, origin string, redirects int) bool {
-	return slices.ContainsFunc(list, func(expression string) bool { return matchExpression(u, expression, origin, redirects) })
+func (r Request) matches(list []string, origin string) bool {
+	return slices.ContainsFunc(list, func(expression string) bool { return r.matchesExpression(expression, origin) })
 }
 
-// matchExpression is "Does url match expression in origin with redirect count?" (section 6.7.2.8), of http and https
-// URLs.
-func matchExpression(u *url.Url, expression, origin string, redirects int) bool {
+// matchesExpression is "Does url match expression in origin with redirect count?" (section 6.7.2.8), of http, https, ws and
+// wss URLs.
+func (r Request) matchesExpression(expression, origin string) bool {
+	u := r.URL
 	switch {
 	case expression == "*":
 		return true
@@ -125,6 +129,8 @@ func matchExpression(u *url.Url, expression, origin string, redirects int) bool 
 		return false
 	case s.scheme != "" && !matchScheme(s.scheme, u.Scheme()):
 		return false
+	case r.OwnSchemes && hasPrefixFold(s.scheme, "ws") && !strings.HasPrefix(u.Scheme(), "ws"):
+		return false
 	case s.host == "": // a scheme-source
 		return true
 	}
@@ -132,7 +138,7 @@ func matchExpression(u *url.Url, expression, origin string, redirects int) bool 
 	return (s.scheme != "" || matchScheme(ownScheme, u.Scheme())) &&
 		matchHost(s.host, u.Hostname()) &&
 		matchPort(s.port, u) &&
-		(redirects > 0 || matchPath(s.path, u.Pathname()))
+		(r.Redirects > 0 || matchPath(s.path, u.Pathname()))
 }
 
 // matchSelf is step 4 of that, about 'self'.
@@ -145,8 +151,10 @@ func matchSelf(u *url.Url, origin string) bool {
 		return false
 	}
 	samePort := self.Port() == u.Port() // both empty if each is the default of its scheme
-	return samePort && (u.Scheme() == "https" || self.Scheme() == "http")
+	return samePort && (isSecure(u) || self.Scheme() == "http")
 }
+
+func isSecure(u *url.Url) bool { return u.Scheme() == "https" || u.Scheme() == "wss" }
 
 // A source is a scheme-source or a host-source (section 2.3.1).
 type source struct{ scheme, host, port, path string }
@@ -200,15 +208,18 @@ func isHostPart(s string) bool {
 	return true
 }
 
-// matchScheme is "scheme-part matches" (section 6.7.2.9), where the second is of an http or https URL.
+// matchScheme is "scheme-part matches" (section 6.7.2.9). The URL of a WebSocket has its own scheme here, as in all browsers,
+// so that no source for https matches it.
 func matchScheme(a, b string) bool {
-	switch strings.ToLower(a) {
-	case "http", "ws":
-		return true
-	case "https", "wss":
-		return b == "https"
+	switch a = strings.ToLower(a); a {
+	case "http":
+		return b == "http" || b == "https"
+	case "ws":
+		return b == "ws" || b == "wss" || b == "http" || b == "https"
+	case "wss":
+		return b == "wss" || b == "https"
 	}
-	return false
+	return a == b
 }
 
 // matchHost is "host-part matches" (section 6.7.2.10). By the text, no address matches; in browsers, IPv4 ones do.
@@ -230,7 +241,7 @@ func matchPort(port string, u *url.Url) bool {
 	}
 	number, err := strconv.Atoi(port)
 	return err == nil && (strconv.Itoa(number) == u.Port() ||
-		u.Port() == "" && (number == 80 || number == 443 && u.Scheme() == "https"))
+		u.Port() == "" && (number == 80 || number == 443 && isSecure(u)))
 }
 
 // matchPath is "path-part matches" (section 6.7.2.12).

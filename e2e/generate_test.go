@@ -202,7 +202,11 @@ func (g generator) hops(s *script) {
 		}
 		h := g.hop(s, 85)
 		h.actual.status = oneOf(g, 301, 302, 303, 307, 308)
-		if location, ok := g.location(current, next, i); ok {
+		location, ok := g.location(current, next, i)
+		if strings.Contains(location, ":/") && !strings.Contains(location, "://") && s.kind == fetch.KindImage {
+			location = next + fmt.Sprintf("{path}/%d", i+1) // it is a path where it is relative, and no picture is there
+		}
+		if ok {
 			h.actual.fields = append(h.actual.fields, fetch.Field{Name: "Location", Value: location})
 		}
 		s.hops = append(s.hops, h)

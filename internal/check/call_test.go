@@ -145,6 +145,21 @@ func TestWebSocketFlag(t *testing.T) {
 	}
 }
 
+// A configuration speaks HTTP/2 over TLS, unless it says otherwise, and takes streams there.
+func TestStreamFlag(t *testing.T) {
+	for protocols, want := range map[string]string{"": "allowed", "{\nservers {\nprotocols h1\n}\n}\n": "http1-stream"} {
+		r := checktest.RunCaddyfile(t, protocols+"api.example.com {\ncors https://app.example.com\nrespond ok\n}",
+			"https://api.example.com/", "--origin=https://app.example.com", "--kind=stream", "--data=x")
+		got := r.Verdict
+		if r.Cause != nil {
+			got = r.Cause.Code
+		}
+		if got != want {
+			t.Errorf("with %q, it is %s, want %s", protocols, got, want)
+		}
+	}
+}
+
 // What is wrong with the flags themselves, and the text to write.
 func TestCallFlagErrors(t *testing.T) {
 	for _, test := range []struct {

@@ -173,6 +173,9 @@ func (c *localConfig) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := c.servers[found.server].transport.RoundTrip(plain)
 	if err == nil {
 		e.status, e.header = response.StatusCode, response.Header
+		if r.URL.Scheme == "https" && (len(found.server.Protocols) == 0 || slices.Contains(found.server.Protocols, "h2")) {
+			response.Proto, response.ProtoMajor, response.ProtoMinor = "HTTP/2.0", 2, 0 // as it would be over TLS
+		}
 	}
 	return response, err
 }

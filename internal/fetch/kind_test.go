@@ -323,6 +323,18 @@ func TestResponseOfKind(t *testing.T) {
 	}
 }
 
+// Without Access-Control-Allow-Methods, a preflight for upload listeners allows no more than others do.
+func TestUploadPreflightWithoutMethods(t *testing.T) {
+	s := &servers{answers: map[string]answer{
+		"OPTIONS " + api + "/": {204, allow("*")}, "POST " + api + "/": {200, allow("*")}, "PUT " + api + "/": {200, allow("*")},
+	}}
+	for method, want := range map[string]string{"POST": "allowed", "PUT": "method-not-allowed"} {
+		if got := verdict(do(t, s, fetch.Request{URL: api, Kind: fetch.KindXHRUpload, Method: method, Body: []byte("x")})); got != want {
+			t.Errorf("%s is %s, want %s", method, got, want)
+		}
+	}
+}
+
 func TestStream(t *testing.T) {
 	do := func(proto int, status int, header http.Header) *fetch.Result {
 		t.Helper()

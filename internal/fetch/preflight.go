@@ -67,9 +67,6 @@ func (f *fetch) preflightFetch() error {
 	if !ok {
 		return fail(InvalidAllowHeaders, "Cannot parse Access-Control-Allow-Headers response header field in preflight response.", response.header.Values("Access-Control-Allow-Headers")...)
 	}
-	if !hasMethods && f.usePreflight {
-		methods = []string{f.method}
-	}
 	if !f.allowsMethod(methods) {
 		return fail(MethodNotAllowed, fmt.Sprintf("Method %s is not allowed by Access-Control-Allow-Methods in preflight response.", f.method), f.method)
 	}
@@ -80,6 +77,9 @@ func (f *fetch) preflightFetch() error {
 		return fetchspec.IsNonWildcardRequestHeaderName(name) && !containsFold(headerNames, name)
 	}) {
 		f.warnAuthorization()
+	}
+	if !hasMethods && f.usePreflight { // so that it is remembered; by the Standard, it would also allow a PUT, but in no browser
+		methods = []string{f.method}
 	}
 	f.step("CORS-preflight fetch", Passed, f.current(), "The preflight's answer allows the request.")
 	if age, ok := maxAge(response.header); ok {

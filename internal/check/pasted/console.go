@@ -414,7 +414,7 @@ func readConsole(text string) []Call {
 		likely = cmp.Or(likely, r.call.Origin)
 	}
 	var calls []Call
-	for _, r := range reports {
+	for _, r := range reports[:min(len(reports), maxCalls)] {
 		if r.call.URL != "" {
 			if one, ok := methods[r.call.URL]; ok && r.method == "" {
 				r.method = one.groups["method"]

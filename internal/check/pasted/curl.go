@@ -27,7 +27,8 @@ var ofCmd = regexp.MustCompile(`\A\S+\s+(?:\^\n\s*)*(?:-\S+\s+)*\^"|(?m:[ \t]\^[
 
 // readCurl returns the calls of the curl commands in a text. The error is about the first that cannot be read, if none can.
 func readCurl(text string) (calls []Call, unread []string, err error) {
-	for pos := 0; pos < len(text); {
+	failed := 0
+	for pos := 0; pos < len(text) && failed < maxFailures && len(calls) < maxCalls; {
 		at := commandStart.FindStringSubmatchIndex(text[pos:])
 		if at == nil {
 			break
@@ -46,6 +47,7 @@ func readCurl(text string) (calls []Call, unread []string, err error) {
 		}
 		pos += at[2] + max(end, at[3]-at[2])
 		if wordsErr != nil || len(words) == 0 {
+			failed++
 			err = cmpOr(err, &UnrecognizedError{fmt.Sprintf("the curl command cannot be read: %v", wordsErr)})
 			continue
 		}

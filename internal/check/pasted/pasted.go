@@ -126,8 +126,15 @@ type Paste struct {
 	Unread []string
 }
 
-// maxText is the longest text that is read, but for a HAR, which has no limit.
-const maxText = 4 << 20
+const (
+	// maxText is the longest text that is read, but for a HAR, which has no limit.
+	maxText = 4 << 20
+
+	// maxCalls is how many calls of a text are taken, and maxFailures how many are tried that have no end: the time that a
+	// text takes is bounded, whatever is in it.
+	maxCalls    = 1000
+	maxFailures = 50
+)
 
 // An UnrecognizedError says that a text is in none of the forms.
 type UnrecognizedError struct {

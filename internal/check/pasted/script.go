@@ -29,7 +29,8 @@ const maxDepth = 64
 
 // readScript returns the calls of fetch in a text. The error is about the first that cannot be read, if none can.
 func readScript(text string) (calls []Call, err error) {
-	for pos := 0; pos < len(text); {
+	failed := 0
+	for pos := 0; pos < len(text) && failed < maxFailures && len(calls) < maxCalls; {
 		at := callStart.FindStringIndex(text[pos:])
 		if at == nil {
 			break
@@ -39,6 +40,7 @@ func readScript(text string) (calls []Call, err error) {
 		if length == 0 {
 			// Not the whole of a call: a line of a stack trace, or a text that was cut.
 			pos = start + len("fetch")
+			failed++
 			err = cmpOr(err, &UnrecognizedError{"the call of fetch has no end: a part of it is missing"})
 			continue
 		}

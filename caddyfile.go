@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -30,6 +31,7 @@ func init() {
 // parseDirective is the cors directive with its matcher. It reads the matcher itself, because a "*" in its place is the
 // origin "everyone".
 func parseDirective(helper httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	site := siteOf(helper)
 	helper.Next() // the directive's name
 	directive := helper.Token()
 	everyone := helper.NextArg() && helper.Val() == "*"
@@ -44,9 +46,11 @@ func parseDirective(helper httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, e
 		}
 	}
 	handler := new(Handler)
-	if err := handler.UnmarshalCaddyfile(helper.Dispenser); err != nil {
+	problems := handler.unmarshal(helper.Dispenser, placeholders{site.around.Maps, site.whole})
+	if err := inOrder(append(problems, site.check(handler, matcher, directive)...)); err != nil {
 		return nil, err
 	}
+	site.note(handler, time.Now())
 	return check.Mark(helper.NewRoute(matcher, handler), directive), nil
 }
 
@@ -79,6 +83,10 @@ func parseDirective(helper httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, e
 // Lists are separated by spaces, commas or both, but for regular expressions. The error names all problems of the
 // directive, each with its file and line.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	return inOrder(h.unmarshal(d, placeholders{}))
+}
+
+func (h *Handler) unmarshal(d *caddyfile.Dispenser, known placeholders) []problemAt {
 	d.Next() // the directive's name
 	own := newParser(d)
 	own.list("allow_origins", &h.AllowOrigins)
@@ -104,12 +112,15 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 		_, problems, _ := options.compile(h.policyName(i), policy.Caddyfile, options.AllowOrigins, make([]policy.Source, len(options.AllowOriginsFromRaw)), unknown)
 		p.found(problems)
+		for j, text := range options.AllowOrigins {
+			p.found(known.check(text, j))
+		}
 	}
 	problems := own.problems
 	for _, p := range blocks {
 		problems = append(problems, p.problems...)
 	}
-	return inOrder(problems)
+	return problems
 }
 
 // parsePolicy reads a policy block. A first argument that is no origin is its name.
@@ -274,16 +285,26 @@ func asWritten(argument string) []string { return []string{argument} }
 func (p *parser) flag(option string, value *bool) {
 	p.once(option)
 	args := strings.Join(p.RemainingArgs(), " ")
-	switch strings.ToLower(args) {
-	case "":
+	switch {
+	case args == "":
 		*value = true
+	case p.switched(option, args):
+	default:
+		p.failf(p.name, "%s: it takes no value: for it to be on, write %s alone; for it to be off, remove the line", option, option)
+	}
+}
+
+// switched refuses a word that is to turn an option on or off, and reports whether it is one.
+func (p *parser) switched(option, word string) bool {
+	switch strings.ToLower(word) {
 	case "false", "off", "no", "0":
 		p.failf(p.name, "%s: it is off unless it is written: remove the line", option)
 	case "true", "on", "yes", "1":
 		p.failf(p.name, "%s: it takes no value: write %s alone", option, option)
 	default:
-		p.failf(p.name, "%s: it takes no value: for it to be on, write %s alone; for it to be off, remove the line", option, option)
+		return false
 	}
+	return true
 }
 
 // single reads the one argument of an option. It reports false if there is none; accepts says what it may be.
@@ -302,10 +323,11 @@ func (p *parser) single(option string, value *string, accepts string) bool {
 func (p *parser) enforce(option string, value *policy.Enforcement) {
 	p.once(option)
 	*value = policy.EnforceAll
-	switch args := strings.Join(p.RemainingArgs(), " "); args {
-	case "":
-	case string(policy.EnforceUnsafe):
+	switch args := strings.Join(p.RemainingArgs(), " "); {
+	case args == "":
+	case args == string(policy.EnforceUnsafe):
 		*value = policy.EnforceUnsafe
+	case p.switched(option, args):
 	default:
 		p.failf(p.name, "%s: %q is not a kind of enforcement; write enforce alone, which refuses all requests that are denied, or enforce unsafe", option, args)
 	}

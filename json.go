@@ -1,6 +1,7 @@
 package caddycors
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -18,6 +19,7 @@ func (h *Handler) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, (*fields)(h)); err != nil {
 		return err
 	}
+	h.raw = bytes.Clone(data)
 	for _, name := range unknownFields(data, handlerFields) {
 		h.unknown = append(h.unknown, unknownField("unknown field %q; %s", name, meantAmong(name, handlerFields, "fields")))
 	}

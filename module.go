@@ -82,6 +82,7 @@ type Handler struct {
 	// Whether each response explains the decision, in the header `X-Cors-Decision`.
 	Debug bool `json:"debug,omitempty"`
 
+	raw       json.RawMessage  // what it was decoded from, until it is provisioned
 	unknown   []policy.Problem // fields that there are not
 	policies  *policy.Policies
 	answers   *policy.Answers
@@ -218,6 +219,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		secureOnly = secureOnly && p.SecureOnly()
 		compiled = append(compiled, p)
 	}
+	problems = append(problems, h.provisionPlace(ctx)...)
 	if len(problems) > 0 {
 		return errors.Join(problems...)
 	}

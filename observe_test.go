@@ -245,9 +245,11 @@ func TestMetricsOfSeveral(t *testing.T) {
 				report_only
 			}
 			cors `+app+`
-			cors https://third.example.com
-			error /error 500
-			respond hello
+			handle {
+				cors https://third.example.com
+				error /error 500
+				respond hello
+			}
 		}
 		handle_errors {
 			cors `+other+`

@@ -86,6 +86,9 @@ func newServer(t testing.TB) *Server {
 	return &Server{HTTPPort: FreePort(t), HTTPSPort: FreePort(t), t: t, dir: t.TempDir()}
 }
 
+// LinesBefore is how many lines are before the sites in the Caddyfiles of this package, without further global options.
+const LinesBefore = 13
+
 // adapt logs at the level INFO. At DEBUG, Caddy's TLS app reads itself in a handshake, for a log entry, while it may still
 // be starting, which the race detector minds.
 func (s *Server) adapt(sites string, globalOptions ...string) json.RawMessage {

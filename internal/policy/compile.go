@@ -263,6 +263,9 @@ func (c *compiler) template(i int, text string) {
 // placeholder matches a placeholder of Caddy's form.
 var placeholder = regexp.MustCompile(`\{[^}]*\}`)
 
+// Placeholders returns the placeholders of Caddy's form that text has, with their braces.
+func Placeholders(text string) []string { return placeholder.FindAllString(text, -1) }
+
 // HasPlaceholder reports whether text has a placeholder of Caddy's form.
 func HasPlaceholder(text string) bool { return placeholder.MatchString(text) }
 

@@ -371,15 +371,19 @@ var Repairs = []Repair{
 
 	{
 		Kind: "method matcher", Name: "of the directive",
-		Site: "@writes method PUT\ncors @writes https://app.example.com {\nallow_methods PUT\n}\nrespond hello", Call: "-X PUT",
-		Diff:   []string{"-@writes method PUT", "+@writes method PUT OPTIONS"},
+		Site: "@writes method PUT\ncors @writes https://app.example.com\nrespond hello", Call: "-X PUT",
+		Diff: []string{"-@writes method PUT", "-cors @writes https://app.example.com", "+@writes method PUT OPTIONS",
+			"+cors @writes https://app.example.com {", "+allow_methods PUT", "+}",
+		},
 		Unseen: "preflights have the method OPTIONS",
 	},
 	{
 		Kind: "method matcher", Name: "of a handle block",
-		Site: "@writes method PUT\nhandle @writes {\ncors https://app.example.com {\nallow_methods PUT\n}\nreverse_proxy BACKEND\n}\nhandle {\nrespond hello\n}",
+		Site: "@writes method PUT\nhandle @writes {\ncors https://app.example.com\nreverse_proxy BACKEND\n}\nhandle {\nrespond hello\n}",
 		Call: "-X PUT",
-		Diff: []string{"-@writes method PUT", "+@writes method PUT OPTIONS"}, Tried: "preflight",
+		Diff: []string{"-@writes method PUT", "+@writes method PUT OPTIONS", "-cors https://app.example.com",
+			"+cors https://app.example.com {", "+allow_methods PUT", "+}",
+		}, Tried: "preflight",
 		Unseen: "preflights have the method OPTIONS",
 	},
 	{

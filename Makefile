@@ -1,6 +1,6 @@
 # What the tests need besides Go, as Debian's packages. The browsers: Chromium, Firefox, and WebKitGTK's MiniBrowser,
-# which needs a display. The race detector needs a C compiler. nginx and Varnish are caches to put before Caddy;
-# Prometheus reads its metrics.
+# which needs a display. The race detector needs a C compiler. npm has axe, which checks the accessibility of pages.
+# nginx and Varnish are caches to put before Caddy; Prometheus reads its metrics.
 PACKAGES = \
 	$(if $(shell command -v chromium),,chromium) \
 	$(if $(shell command -v firefox-esr),,firefox-esr) \
@@ -8,6 +8,7 @@ PACKAGES = \
 	$(if $(shell command -v xvfb-run),,xvfb) \
 	$(if $(shell command -v xauth),,xauth) \
 	$(if $(shell command -v cc),,gcc libc6-dev) \
+	$(if $(shell command -v npm),,npm) \
 	$(if $(wildcard /usr/sbin/nginx),,nginx-light) \
 	$(if $(wildcard /usr/sbin/varnishd),,varnish) \
 	$(if $(shell command -v promtool),,prometheus)
@@ -43,6 +44,7 @@ ifneq ($(strip $(PACKAGES)),)
 	$(SUDO) apt-get update
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(PACKAGES)
 endif
+	npm ci --prefix e2e/axe --ignore-scripts --no-audit --no-fund
 
 lint:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted"; exit 1; fi

@@ -121,6 +121,9 @@ func launchChromium(t *testing.T, b *browser, n network, url string) {
 	for name, address := range n.addresses {
 		rules = append(rules, "MAP "+name+" "+address)
 	}
+	if b.inspected {
+		rules = append(rules, "EXCLUDE 127.0.0.1") // where its developer tools find it
+	}
 	rules = append(rules, "MAP * ~NOTFOUND") // the first rule that matches decides
 
 	// The certificate of the authority, not of a site, so that whatever it has issued is fine, and nothing else is.

@@ -1,0 +1,353 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/websocket"
+)
+
+// A driver evaluates expressions in the page that a browser shows.
+type driver struct {
+	t       *testing.T
+	ctx     context.Context
+	browser *browser
+	eval    func(expression string) (json.RawMessage, error) // of a value that JSON has
+
+	// command is a command of Chromium's developer tools; nil for the other engines.
+	command func(method string, parameters, result any) error
+}
+
+// drive opens a page in a new browser, which ends with the test.
+func drive(t *testing.T, e engine, n network, url string) *driver {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	e.inspected = true
+	d := &driver{t: t, ctx: ctx}
+	d.browser = e.open(t, n, url)
+	t.Cleanup(func() { d.browser.end(t) })
+	map[string]func(){"Chromium": d.connectChromium, "Firefox": d.connectFirefox, "WebKitGTK": d.connectWebKit}[e.name]()
+	return d
+}
+
+// must evaluates an expression into a value.
+func (d *driver) must(expression string, value any) {
+	d.t.Helper()
+	text, err := d.eval(expression)
+	if err != nil {
+		d.t.Fatalf("%s: %v", expression, err)
+	}
+	if value != nil {
+		if err := json.Unmarshal(text, value); err != nil {
+			d.t.Fatalf("%s is %s: %v", expression, text, err)
+		}
+	}
+}
+
+// text evaluates an expression that is a string.
+func (d *driver) text(expression string) string {
+	d.t.Helper()
+	var text string
+	d.must("String("+expression+")", &text)
+	return text
+}
+
+// wait asks until an expression is true. Browsers have no event for that.
+func (d *driver) wait(expression string) {
+	d.t.Helper()
+	for {
+		text, err := d.eval("Boolean(" + expression + ")")
+		if string(text) == "true" {
+			return
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-d.browser.ended:
+			d.t.Fatal("the browser has ended")
+		case <-d.ctx.Done():
+			shown, _ := d.eval("document.body.innerText")
+			d.t.Fatalf("it does not come that %s (%v); the page shows: %s", expression, err, shown)
+		}
+	}
+}
+
+// awaitLine returns the group of a pattern in what the browser prints.
+func (d *driver) awaitLine(words, pattern string) string {
+	d.t.Helper()
+	text, err := d.browser.await(d.ctx, words)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return regexp.MustCompile(pattern).FindStringSubmatch(text)[1]
+}
+
+func (d *driver) dial(url, origin string) *websocket.Conn {
+	d.t.Helper()
+	socket, err := websocket.Dial(url, "", origin)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	socket.MaxPayloadBytes = 64 << 20
+	d.t.Cleanup(func() { socket.Close() })
+	deadline, _ := d.ctx.Deadline()
+	_ = socket.SetDeadline(deadline)
+	return socket
+}
+
+// A reply is what an inspector answers to a command, or an event, which has no ID.
+type reply struct {
+	ID     int
+	Method string
+	Params struct {
+		TargetInfo struct{ TargetID string } // of WebKit's Target.targetCreated
+		Message    string                    // of its Target.dispatchMessageFromTarget
+	}
+	Result json.RawMessage
+	Error  json.RawMessage
+}
+
+// An evaluated is what Runtime.evaluate returns, in both engines that have it.
+type evaluated struct {
+	Result struct {
+		Value       json.RawMessage
+		Description string
+	}
+	WasThrown        bool            // WebKit's
+	ExceptionDetails json.RawMessage // Chromium's
+}
+
+func (e evaluated) value() (json.RawMessage, error) {
+	if e.WasThrown || e.ExceptionDetails != nil {
+		return nil, fmt.Errorf("%s %s", e.Result.Description, e.ExceptionDetails)
+	}
+	return e.Result.Value, nil
+}
+
+func (d *driver) connectChromium() {
+	d.t.Helper()
+	url := d.awaitLine("DevTools listening on ", `DevTools listening on (ws://\S+)`)
+	socket := d.dial(url, "http://localhost")
+	id, session := 0, ""
+	d.command = func(method string, parameters, result any) error {
+		id++
+		message := map[string]any{"id": id, "method": method, "params": parameters}
+		if session != "" {
+			message["sessionId"] = session
+		}
+		if err := websocket.JSON.Send(socket, message); err != nil {
+			return err
+		}
+		var r reply
+		for r.ID != id {
+			r = reply{}
+			if err := websocket.JSON.Receive(socket, &r); err != nil {
+				return err
+			}
+		}
+		if r.Error != nil {
+			return fmt.Errorf("%s: %s", method, r.Error)
+		}
+		if result == nil {
+			return nil
+		}
+		return json.Unmarshal(r.Result, result)
+	}
+	var targets struct {
+		TargetInfos []struct{ TargetID, Type string }
+	}
+	must := func(err error) {
+		d.t.Helper()
+		if err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	target := ""
+	for target == "" {
+		must(d.command("Target.getTargets", struct{}{}, &targets))
+		for _, info := range targets.TargetInfos {
+			if info.Type == "page" {
+				target = info.TargetID
+			}
+		}
+	}
+	var attached struct{ SessionID string }
+	must(d.command("Target.attachToTarget", map[string]any{"targetId": target, "flatten": true}, &attached))
+	session = attached.SessionID
+	d.eval = func(expression string) (json.RawMessage, error) {
+		var e evaluated
+		if err := d.command("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true}, &e); err != nil {
+			return nil, err
+		}
+		return e.value()
+	}
+}
+
+// screenshot is what Chromium shows, as a PNG.
+func (d *driver) screenshot() []byte {
+	d.t.Helper()
+	var shot struct{ Data string }
+	if err := d.command("Page.captureScreenshot", map[string]any{"format": "png"}, &shot); err != nil {
+		d.t.Fatal(err)
+	}
+	png, err := base64.StdEncoding.DecodeString(shot.Data)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return png
+}
+
+// connectFirefox speaks Marionette: a command is an array as JSON, after its length.
+func (d *driver) connectFirefox() {
+	d.t.Helper()
+	port := d.awaitLine("Listening on port ", `Listening on port (\d+)`)
+	conn, err := new(net.Dialer).DialContext(d.ctx, "tcp", "127.0.0.1:"+port)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { conn.Close() })
+	deadline, _ := d.ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	from := bufio.NewReader(conn)
+	receive := func() (json.RawMessage, error) {
+		length, err := from.ReadString(':')
+		if err != nil {
+			return nil, err
+		}
+		n, err := strconv.Atoi(strings.TrimSuffix(length, ":"))
+		if err != nil {
+			return nil, err
+		}
+		packet := make([]byte, n)
+		_, err = io.ReadFull(from, packet)
+		return packet, err
+	}
+	command := func(name string, parameters any) (json.RawMessage, error) {
+		text, err := json.Marshal([]any{0, 1, name, parameters})
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(conn, "%d:%s", len(text), text)
+		packet, err := receive()
+		if err != nil {
+			return nil, err
+		}
+		var failure, result json.RawMessage
+		if err := json.Unmarshal(packet, &[]any{nil, nil, &failure, &result}); err != nil {
+			return nil, err
+		}
+		if len(failure) > 0 { // and not null
+			return nil, fmt.Errorf("%s: %s", name, failure)
+		}
+		return result, nil
+	}
+	if _, err := receive(); err != nil { // its greeting
+		d.t.Fatal(err)
+	}
+	if _, err := command("WebDriver:NewSession", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{"unhandledPromptBehavior": "ignore"}}}); err != nil {
+		d.t.Fatal(err)
+	}
+	d.eval = func(expression string) (json.RawMessage, error) {
+		result, err := command("WebDriver:ExecuteScript", map[string]any{"script": "return " + expression, "args": []any{}})
+		if err != nil {
+			return nil, err
+		}
+		var of struct{ Value json.RawMessage }
+		err = json.Unmarshal(result, &of)
+		return of.Value, err
+	}
+}
+
+// connectWebKit speaks the inspector's protocol, of which the page is a target, and another one after a navigation.
+func (d *driver) connectWebKit() {
+	d.t.Helper()
+	var path []byte
+	for path == nil { // until it listens, and has a page
+		response, err := http.Get("http://" + d.browser.inspector + "/")
+		if err == nil {
+			html, _ := io.ReadAll(response.Body)
+			response.Body.Close()
+			path = regexp.MustCompile(`/socket/\d+/\d+/WebPage`).Find(html)
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-d.browser.ended:
+			d.t.Fatal("the browser has ended")
+		case <-d.ctx.Done():
+			d.t.Fatalf("there is no page to inspect: %v", err)
+		}
+	}
+	socket := d.dial("ws://"+d.browser.inspector+string(path), "http://"+d.browser.inspector)
+	// What the target says comes without its wrapping; what others say is about which target there is.
+	target := make(chan string, 16)
+	replies := make(chan reply, 16)
+	go func() {
+		defer close(replies)
+		for {
+			var r reply
+			if websocket.JSON.Receive(socket, &r) != nil {
+				return
+			}
+			switch r.Method {
+			case "Target.targetCreated":
+				target <- r.Params.TargetInfo.TargetID
+			case "Target.dispatchMessageFromTarget":
+				var said reply
+				if json.Unmarshal([]byte(r.Params.Message), &said) == nil && said.ID > 0 {
+					replies <- said
+				}
+			}
+		}
+	}()
+	current, id := "", 0
+	d.eval = func(expression string) (json.RawMessage, error) {
+		for current == "" || len(target) > 0 {
+			current = <-target
+		}
+		id++
+		inner, err := json.Marshal(map[string]any{
+			"id": id, "method": "Runtime.evaluate", "params": map[string]any{"expression": expression, "returnByValue": true},
+		})
+		if err != nil {
+			return nil, err
+		}
+		if err := websocket.JSON.Send(socket, map[string]any{"id": 1, "method": "Target.sendMessageToTarget", "params": map[string]any{
+			"targetId": current, "message": string(inner),
+		}}); err != nil {
+			return nil, err
+		}
+		gone := time.After(5 * time.Second)
+		for {
+			select {
+			case r, ok := <-replies:
+				switch {
+				case !ok:
+					return nil, io.ErrUnexpectedEOF
+				case r.ID == id && r.Error != nil:
+					return nil, fmt.Errorf("%s", r.Error)
+				case r.ID == id:
+					var e evaluated
+					if err := json.Unmarshal(r.Result, &e); err != nil {
+						return nil, err
+					}
+					return e.value()
+				}
+			case <-gone: // with the page that was asked
+				return nil, fmt.Errorf("there is no answer")
+			}
+		}
+	}
+}

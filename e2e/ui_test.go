@@ -1,0 +1,507 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/caddy-cors/caddy-cors/internal/check/ui"
+	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
+)
+
+// A uiCommand is "caddy cors ui", running.
+type uiCommand struct {
+	*process
+	link   string
+	origin string
+}
+
+// startUI starts the command, with what belongs to it in a folder.
+func startUI(t *testing.T, dir string, arguments ...string) *uiCommand {
+	t.Helper()
+	binary, err := livecaddy.Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(binary, append([]string{"cors", "ui", "--no-open"}, arguments...)...)
+	command.Dir = dir
+	p := start(t, command, dir)
+	t.Cleanup(func() { p.stop(t, syscall.SIGINT) })
+	text, err := p.await(t.Context(), "The page is at ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`http://\S+`).FindString(text)
+	origin, _, _ := strings.Cut(link, "/?")
+	return &uiCommand{p, link, origin}
+}
+
+// network is what a browser needs to reach the page, by its own name and by others.
+func (c *uiCommand) network(names ...string) network { return uiNetwork(c.origin, names...) }
+
+func uiNetwork(origin string, names ...string) network {
+	address := strings.TrimPrefix(origin, "http://")
+	_, port, _ := strings.Cut(address, ":")
+	n := network{addresses: map[string]string{address: address}, direct: true}
+	for _, name := range names {
+		n.addresses[name+":"+port] = address
+	}
+	return n
+}
+
+const uiReady = "document.documentElement.dataset.ready === ''"
+
+// fill fills in the form of the page, and clicks on Check.
+func (d *driver) fill(values map[string]string) {
+	d.t.Helper()
+	text, err := json.Marshal(values)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.must(fmt.Sprintf(`(() => {
+		for (const [id, value] of Object.entries(%s)) document.getElementById(id).value = value
+		document.getElementById("result").replaceChildren()
+		document.getElementById("check").click()
+		return true
+	})()`, text), nil)
+}
+
+// folder is a new one with files, whose path is short enough for a browser's sockets.
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// markup is what strangers send in the hope that somebody's page takes it for markup.
+const markup = `<img src=x onerror=window.taken=1><script>window.taken=1</script>`
+
+// From a call to what blocks it, in every engine.
+func TestUI(t *testing.T) {
+	dir := folder(t, map[string]string{"Caddyfile": `{
+	admin off
+}
+http://api.example.com {
+	cors http://app.example.com {
+		allow_headers Content-Type
+	}
+	redir /old http://other.example.com/new 307
+	respond hello
+}
+`})
+	command := startUI(t, dir, "--config", "Caddyfile", "--address", "127.0.0.1:1")
+	for _, engine := range engines {
+		t.Run(engine.name, func(t *testing.T) {
+			d := drive(t, engine, command.network(), command.link)
+			d.wait(uiReady)
+			if url := d.text("location.href"); url != command.origin+"/" {
+				t.Errorf("the page is at %s", url)
+			}
+			if cookie := d.text("document.cookie"); cookie != "" {
+				t.Errorf("scripts read the cookie: %s", cookie)
+			}
+			if about := d.text("document.getElementById('about').innerText"); about != "Checked against Caddyfile" {
+				t.Errorf("it says %q", about)
+			}
+			for _, test := range []struct {
+				name    string
+				values  map[string]string
+				confirm bool
+				verdict string
+				shows   []string // of the drawing and the rest, in this order
+			}{
+				{
+					name:    "allowed",
+					values:  map[string]string{"origin": "http://app.example.com", "url": "http://api.example.com/x", "method": "GET", "headers": ""},
+					verdict: "Allowed",
+					shows:   []string{"Page", "Caddy", "GET /x", "Origin: http://app.example.com", "200", "Access-Control-Allow-Origin: http://app.example.com", "The script gets the response"},
+				},
+				{
+					name:    "blocked at the preflight",
+					values:  map[string]string{"origin": "http://app.example.com", "url": "http://api.example.com/x", "method": "PUT", "headers": "X-Api-Key: 1"},
+					confirm: true,
+					verdict: "Blocked",
+					shows:   []string{"OPTIONS /x", "preflight", "Access-Control-Request-Method: PUT", "204", "no Access-Control-Allow-Methods", "Blocked here", "PUT /x", "not sent", "TypeError", "allow_methods PUT", "allow_headers x-api-key"},
+				},
+				{
+					name:    "a redirect that is not followed",
+					values:  map[string]string{"origin": "http://other.example.com", "url": "http://api.example.com/old", "method": "GET", "headers": ""},
+					verdict: "Blocked",
+					shows:   []string{"Another host", "other.example.com", "GET /old", "307", "Blocked here", "not followed", "allow_origins http://other.example.com"},
+				},
+				{
+					name:    "markup",
+					values:  map[string]string{"origin": "http://app.example.com", "url": "http://api.example.com/" + markup, "method": "GET", "headers": "X-A: " + markup},
+					verdict: "Blocked",
+					shows:   []string{"OPTIONS /%3Cimg", "x-a"},
+				},
+				{
+					name:    "nothing that could be called",
+					values:  map[string]string{"origin": "http://app.example.com", "url": markup, "method": "GET", "headers": ""},
+					verdict: "",
+					shows:   nil,
+				},
+			} {
+				d.fill(test.values)
+				if test.confirm {
+					d.wait("document.getElementById('confirm').open")
+					if focused := d.text("document.activeElement.value"); focused != "no" {
+						t.Errorf("%s: the focus is on %q", test.name, focused)
+					}
+					d.must("document.querySelector('#confirm [value=yes]').click()", nil)
+				}
+				if test.verdict == "" {
+					d.wait("!document.getElementById('form-problem').hidden")
+				} else {
+					d.wait("document.getElementById('verdict')?.innerText === " + fmt.Sprintf("%q", test.verdict))
+				}
+				shown := d.text("document.getElementById('result').textContent")
+				at := 0
+				for _, words := range test.shows {
+					i := strings.Index(shown[at:], words)
+					if i < 0 {
+						t.Errorf("%s: there is no %q after the others in %s", test.name, words, shown)
+						break
+					}
+					at += i
+				}
+				d.untaken(test.name)
+			}
+		})
+	}
+}
+
+// untaken checks that nothing that strangers have sent has become a part of the page.
+func (d *driver) untaken(where string) {
+	d.t.Helper()
+	if taken := d.text("window.taken"); taken != "undefined" {
+		d.t.Errorf("%s: a script of strangers has run", where)
+	}
+	if found := d.text("document.querySelectorAll('main img, main script, main iframe').length"); found != "0" {
+		d.t.Errorf("%s: markup of strangers is in the page", where)
+	}
+}
+
+// Denials show as they come, as text.
+func TestUIDenials(t *testing.T) {
+	o := livecaddy.Observe(t, "cors https://app.example.com {\nallow_headers Content-Type\n}\nrespond hello")
+	command := startUI(t, folder(t, nil), "--address", o.Admin)
+	for _, engine := range engines {
+		t.Run(engine.name, func(t *testing.T) {
+			livecaddy.ForgetDenials(t)
+			d := drive(t, engine, command.network(), command.link)
+			d.wait(uiReady)
+			d.must("location.hash = '#denials'", nil)
+			d.wait("!document.getElementById('denials-none').hidden")
+			const rows = "document.querySelectorAll('#denials-real > li')"
+			livecaddy.Send(t, "GET", o.URL+"/a?b", map[string]string{"Origin": "https://evil.example.com"})
+			d.wait(rows + ".length === 1")
+			livecaddy.Send(t, "GET", o.URL+"/%3Cimg%20src=x%20onerror=taken=1%3E", map[string]string{"Origin": markup})
+			livecaddy.Send(t, "OPTIONS", o.URL+"/"+"'\"<b>", map[string]string{
+				"Origin": "https://app.example.com", "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "<b>bold</b>",
+			})
+			d.wait(rows + ".length === 3")
+			text := d.text("document.getElementById('denials-real').textContent")
+			for _, words := range []string{"https://evil.example.com", "/a", markup, "<b>bold</b>", "allow_origins https://evil.example.com"} {
+				if !strings.Contains(text, words) {
+					t.Errorf("there is no %q in %s", words, text)
+				}
+			}
+			d.untaken("the denials")
+			if found := d.text("document.querySelectorAll('#denials-real b').length"); found != "6" { // the method and the count of each
+				t.Errorf("there are %s <b>", found)
+			}
+			// What is denied now is in the plot.
+			d.wait("[...document.querySelectorAll('.plot')].filter(plot => plot.getAttribute('aria-label').startsWith('1 in the last hour')).length === 3")
+
+			// A click opens the call.
+			d.must("[...document.querySelectorAll('#denials-real button')].find(b => b.textContent === 'https://evil.example.com').click()", nil)
+			d.wait("document.getElementById('verdict')?.innerText === 'Blocked'")
+			if url := d.text("document.getElementById('url').value"); url != o.URL+"/a" {
+				t.Errorf("the call is %s", url)
+			}
+		})
+	}
+}
+
+// An attack is a page of another origin, open in the browser that has the cookie.
+const attackPage = `<!doctype html><title>attack</title>
+<iframe name="sink"></iframe>
+<iframe src="TARGET/"></iframe>
+<form id="f" method="post" action="TARGET/api/check" enctype="text/plain" target="sink"><input name='{"call": {"url": "http://127.0.0.1:1/", "origin": "http://a.example.com", "method": "GET", "reads": ["' value='"]}}'></form>
+<script src="TARGET/api/about"></script>
+<script src="TARGET/app.js" type="module"></script>
+<script>
+const target = "TARGET"
+const tried = []
+async function attempt(name, f) {
+	try {
+		const response = await f()
+		tried.push(name + ": " + response.type + " " + response.status)
+	} catch (error) {
+		tried.push(name + ": " + error.name)
+	}
+}
+(async () => {
+	const body = JSON.stringify({call: {url: "http://127.0.0.1:1/", origin: "http://a.example.com"}})
+	for (const credentials of ["include", "omit"]) {
+		await attempt("get", () => fetch(target + "/api/about", {credentials}))
+		await attempt("no-cors", () => fetch(target + "/api/denials", {credentials, mode: "no-cors"}))
+		await attempt("json", () => fetch(target + "/api/check", {method: "POST", credentials, body, headers: {"Content-Type": "application/json"}}))
+		await attempt("text", () => fetch(target + "/api/check", {method: "POST", credentials, body, mode: "no-cors"}))
+	}
+	document.getElementById("f").submit()
+	addEventListener("load", () => setTimeout(() => { window.tried = tried }, 500))
+	if (document.readyState === "complete") setTimeout(() => { window.tried = tried }, 500)
+})()
+</script>
+`
+
+// Pages of other origins get nothing: not those of other ports, to which browsers send the cookie; and not those whose name
+// was pointed at the page's own address.
+func TestUIAttacks(t *testing.T) {
+	type asked struct {
+		status         int
+		method, target string
+		cookie, own    bool
+	}
+	var mu sync.Mutex
+	var log []asked
+	served := httptest.NewUnstartedServer(nil)
+	page := ui.NewServer(served.Listener.Addr().String(), ui.Options{Admin: "127.0.0.1:1"})
+	served.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		recorder := httptest.NewRecorder()
+		page.ServeHTTP(recorder, r)
+		mu.Lock()
+		log = append(log, asked{recorder.Code, r.Method, r.Host + r.URL.Path, r.Header.Get("Cookie") != "", r.Host == served.Listener.Addr().String()})
+		mu.Unlock()
+		for name, values := range recorder.Header() {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(recorder.Code)
+		_, _ = w.Write(recorder.Body.Bytes())
+	})
+	served.Start()
+	defer served.Close()
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		target := served.URL
+		if host := r.URL.Query().Get("target"); host != "" {
+			target = "http://" + host
+		}
+		fmt.Fprint(w, strings.ReplaceAll(attackPage, "TARGET", target))
+	}))
+	defer evil.Close()
+	_, port, _ := strings.Cut(served.Listener.Addr().String(), ":")
+	rebound := "rebound.localhost:" + port
+	n := uiNetwork(served.URL, "rebound.localhost")
+	evilHost := strings.TrimPrefix(evil.URL, "http://")
+	_, evilPort, _ := strings.Cut(evilHost, ":")
+	n.addresses[evilHost] = evilHost
+	n.addresses["evil.localhost:"+evilPort] = evilHost
+	for _, engine := range engines {
+		t.Run(engine.name, func(t *testing.T) {
+			d := drive(t, engine, n, page.Link())
+			d.wait(uiReady)
+			for _, attack := range []struct{ name, url string }{
+				{"a page on another port", evil.URL + "/"},
+				{"another website", "http://evil.localhost:" + evilPort + "/"},
+				{"another website that calls itself by this address", "http://evil.localhost:" + evilPort + "/?target=" + rebound},
+			} {
+				mu.Lock()
+				log = nil
+				mu.Unlock()
+				d.must(fmt.Sprintf("void (location.href = %q)", attack.url), nil)
+				d.wait(fmt.Sprintf("location.href === %q && window.tried?.length === 8", attack.url))
+				var tried []string
+				d.must("window.tried", &tried)
+				for _, outcome := range tried {
+					if !strings.HasSuffix(outcome, ": TypeError") && !strings.Contains(outcome, ": opaque 0") {
+						t.Errorf("%s: %s", attack.name, outcome)
+					}
+				}
+				mu.Lock()
+				all := slices.Clone(log)
+				mu.Unlock()
+				if len(all) < 8 {
+					t.Errorf("%s: there were only %d requests", attack.name, len(all))
+				}
+				cookies := 0
+				for _, a := range all {
+					if strings.HasSuffix(a.target, "/icon.svg") { // the page's own, which is in no hurry
+						continue
+					}
+					if a.status != 401 && a.status != 403 {
+						t.Errorf("%s: %+v", attack.name, a)
+					}
+					if a.cookie {
+						cookies++
+					}
+				}
+				if attack.url == evil.URL+"/" && cookies == 0 {
+					t.Errorf("%s: the browser has not sent the cookie, so this shows nothing", attack.name)
+				}
+			}
+			// The page whose name was pointed here is of another host, and has no cookie.
+			d.must(fmt.Sprintf("void (location.href = %q)", "http://"+rebound+"/"), nil)
+			d.wait("location.host === '" + rebound + "' && document.body?.innerText.includes('and nothing else')")
+		})
+	}
+}
+
+// axe finds nothing to improve, in light and dark, on a phone, on a tablet and on a wide screen.
+func TestUIAccessibility(t *testing.T) {
+	const file = "axe/node_modules/axe-core/axe.min.js"
+	axe, err := os.ReadFile(file)
+	if err != nil {
+		if os.Getenv("CADDY_CORS_BROWSERS") == "required" {
+			t.Fatalf("%v; make packages installs it", err)
+		}
+		t.Skipf("%v; make packages installs it", err)
+	}
+	o := livecaddy.Observe(t, "cors /reported* https://app.example.com {\nreport_only\n}\ncors https://app.example.com\nrespond hello")
+	for i := range 5 {
+		livecaddy.Send(t, "GET", o.URL+"/orders/7?page=2", map[string]string{"Origin": fmt.Sprintf("https://app%d.example.com", i)})
+	}
+	livecaddy.Send(t, "GET", o.URL+"/reported", map[string]string{"Origin": "https://partner.example.com"})
+	dir := folder(t, map[string]string{"Caddyfile": "http://api.example.com {\n\tcors http://app.example.com\n\trespond hello\n}\n"})
+	command := startUI(t, dir, "--config", "Caddyfile", "--address", o.Admin)
+	d := drive(t, engines[0], command.network(), command.link)
+	d.wait(uiReady)
+	states := []struct {
+		name string
+		show func()
+	}{
+		{"the form", func() {}},
+		{"a blocked call", func() {
+			d.fill(map[string]string{"origin": "http://app.example.com", "url": "http://api.example.com/x", "method": "GET", "headers": "X-Api-Key: 1"})
+			d.wait("document.getElementById('verdict')?.innerText === 'Blocked'")
+		}},
+		{"an allowed call", func() {
+			d.fill(map[string]string{"headers": ""})
+			d.wait("document.getElementById('verdict')?.innerText === 'Allowed'")
+		}},
+		{"the question", func() {
+			d.fill(map[string]string{"method": "DELETE"})
+			d.wait("document.getElementById('confirm').open")
+		}},
+		{"the denials", func() {
+			d.must("document.querySelector('#confirm [value=no]').click()", nil)
+			d.must("location.hash = '#denials'", nil)
+			d.wait("document.querySelectorAll('.denial').length === 6")
+		}},
+	}
+	must := func(method string, parameters any) {
+		t.Helper()
+		if err := d.command(method, parameters, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must("Page.setBypassCSP", map[string]any{"enabled": true})
+	d.must("location.reload()", nil)
+	d.wait(uiReady)
+	d.must(string(axe)+"; true", nil)
+	for _, state := range states {
+		state.show()
+		for _, width := range []int{360, 768, 1920} {
+			for _, scheme := range []string{"light", "dark"} {
+				must("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{
+					{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"},
+				}})
+				must("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false})
+				d.must(`window.found = undefined, axe.run().then(result => {
+					window.found = result.violations.map(v => v.id + ": " + v.help + ": " + v.nodes.map(n => n.html + " " + n.failureSummary).join(" | "))
+				}, error => { window.found = [String(error)] }), true`, nil)
+				d.wait("window.found")
+				var found []string
+				d.must("window.found", &found)
+				for _, finding := range found {
+					t.Errorf("%s, %d px, %s: %s", state.name, width, scheme, finding)
+				}
+				if wider := d.text("document.documentElement.scrollWidth > innerWidth"); wider != "false" {
+					t.Errorf("%s, %d px: it is wider than the screen", state.name, width)
+				}
+			}
+		}
+	}
+}
+
+// What can be done with a mouse can be done with the keyboard, and what changes is said.
+func TestUIKeyboard(t *testing.T) {
+	dir := folder(t, map[string]string{"Caddyfile": "http://api.example.com {\n\tcors http://app.example.com\n\trespond hello\n}\n"})
+	command := startUI(t, dir, "--config", "Caddyfile", "--address", "127.0.0.1:1")
+	d := drive(t, engines[0], command.network(), command.link)
+	d.wait(uiReady)
+	press := func(key string, code int, text string) {
+		t.Helper()
+		for _, kind := range []string{"keyDown", "keyUp"} {
+			parameters := map[string]any{"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
+			if kind == "keyDown" && text != "" {
+				parameters["text"] = text
+			}
+			if err := d.command("Input.dispatchKeyEvent", parameters, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	tabTo := func(id string) {
+		t.Helper()
+		for range 40 {
+			if d.text("document.activeElement.id || document.activeElement.getAttribute('href') || document.activeElement.value || ''") == id {
+				return
+			}
+			press("Tab", 9, "")
+		}
+		t.Fatalf("the tab key does not come to %s", id)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := d.command("Input.insertText", map[string]any{"text": text}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tabTo("origin")
+	write("http://app.example.com")
+	tabTo("url")
+	write("http://api.example.com/x")
+	press("Enter", 13, "\r")
+	d.wait("document.getElementById('verdict')?.innerText === 'Allowed'")
+	d.wait("document.activeElement.id === 'result'")
+	d.wait("document.getElementById('status').innerText.startsWith('Allowed')")
+	d.must("document.getElementById('method').value = 'DELETE', document.getElementById('url').focus()", nil)
+	press("Enter", 13, "\r")
+	d.wait("document.getElementById('confirm').open")
+	press("Escape", 27, "")
+	d.wait("!document.getElementById('confirm').open")
+	d.must("document.getElementById('url').focus()", nil)
+	press("Enter", 13, "\r")
+	d.wait("document.getElementById('confirm').open")
+	tabTo("yes")
+	press("Enter", 13, "\r")
+	d.wait("document.getElementById('verdict')?.innerText === 'Blocked'")
+	d.wait("document.getElementById('status').innerText.startsWith('Blocked')")
+	d.must("document.body.focus(), document.querySelector('.skip').focus()", nil)
+	press("Enter", 13, "\r")
+	d.wait("document.activeElement.id === 'main'")
+	d.must("document.querySelector('nav a').focus()", nil)
+	tabTo("#denials")
+	press("Enter", 13, "\r")
+	d.wait("!document.getElementById('view-denials').hidden && !document.getElementById('denials-problem').hidden")
+}

@@ -213,7 +213,9 @@ func (c *Check) judge(ctx context.Context) (*Report, *attempt, *configuration) {
 func (c *Check) reportOf(a *attempt, conf *configuration, err error) (report *Report, ran bool) {
 	if err == nil {
 		c.note(a, conf)
-		return newReport(a), true
+		report := newReport(a)
+		report.nameHandlers(a, conf)
+		return report, true
 	}
 	if _, ok := errors.AsType[notProvisionedError](err); ok {
 		return unknown("config", fmt.Sprintf("Caddy refuses %s: %v", c.config, err)), false

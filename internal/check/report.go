@@ -118,6 +118,7 @@ type Exchange struct {
 	RequestHeaders  map[string][]string `json:"request_headers"`
 	Status          int                 `json:"status"`
 	ResponseHeaders map[string][]string `json:"response_headers"`
+	Handler         string              `json:"handler,omitempty"` // of the configuration, that has answered
 }
 
 func newReport(a *attempt) *Report {
@@ -142,7 +143,7 @@ func newReport(a *attempt) *Report {
 	for _, s := range r.Steps {
 		step := Step{Algorithm: s.Algorithm, Outcome: string(s.Outcome), Text: s.Text, URL: s.URL}
 		if e := s.Exchange; e != nil {
-			step.Exchange = &Exchange{e.Preflight, e.Method, e.RequestHeader, e.Status, e.ResponseHeader}
+			step.Exchange = &Exchange{Preflight: e.Preflight, Method: e.Method, RequestHeaders: e.RequestHeader, Status: e.Status, ResponseHeaders: e.ResponseHeader}
 		}
 		report.Steps = append(report.Steps, step)
 	}

@@ -1,11 +1,13 @@
 package ui
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"sync"
 
 	"github.com/caddy-cors/caddy-cors/internal/check"
 )
@@ -21,8 +23,9 @@ func (s *Server) about(w http.ResponseWriter, _ *http.Request) {
 	}
 	answer(w, http.StatusOK, struct {
 		Config string `json:"config"` // the name of its file; empty for live checks
+		Write  bool   `json:"write"`
 		Admin  string `json:"admin"`
-	}{name, s.options.Admin})
+	}{name, s.options.Write, s.options.Admin})
 }
 
 // A Problem is the answer where there is none, in a sentence.
@@ -53,10 +56,104 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request) {
 	}
 	s.checks.Lock()
 	defer s.checks.Unlock()
+	report := c.Run(r.Context(), s.options.Handler)
+	result := Result{Call: asked.Call, Report: report, Share: share(report.Text(c), asked.Call, report)}
+	if report.Diff != "" {
+		result.Edit = s.edits.keep(report)
+	}
+	answer(w, http.StatusOK, result)
+}
+
+// A Result is what was found out of a call.
+type Result struct {
+	Call   Call          `json:"call"`
+	Report *check.Report `json:"report"`
+	Share  string        `json:"share"`          // the report as a text for others
+	Edit   string        `json:"edit,omitempty"` // the name of the edit that the report has, to apply it
+}
+
+// apply writes the edit of a report that the page shows.
+func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Edit string `json:"edit"`
+	}
+	if !readJSON(w, r, &asked) {
+		return
+	}
+	if !s.options.Write {
+		answer(w, http.StatusForbidden, Problem{Error: "Nothing is written: the command was started without --write."})
+		return
+	}
+	report := s.edits.get(asked.Edit)
+	if report == nil {
+		answer(w, http.StatusNotFound, Problem{Error: "This edit is too old: check the call again."})
+		return
+	}
+	s.checks.Lock()
+	defer s.checks.Unlock()
+	written, err := report.Write(s.mayWrite)
+	if err != nil {
+		answer(w, http.StatusConflict, Problem{Error: err.Error()})
+		return
+	}
 	answer(w, http.StatusOK, struct {
-		Call   Call          `json:"call"`
-		Report *check.Report `json:"report"`
-	}{asked.Call, c.Run(r.Context(), s.options.Handler)})
+		Written []string `json:"written"`
+	}{written})
+}
+
+// mayWrite returns an error for a file that a link leads to, out of the folder that it is named in.
+func (s *Server) mayWrite(path string) error {
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	folder, err := filepath.EvalSymlinks(filepath.Dir(s.options.Config))
+	if err != nil {
+		return err
+	}
+	if folder, err = filepath.Abs(folder); err != nil {
+		return err
+	}
+	if target, err = filepath.Abs(target); err != nil {
+		return err
+	}
+	inside, err := filepath.Rel(folder, target)
+	if err == nil && filepath.IsLocal(inside) || target == filepath.Clean(path) {
+		return nil
+	}
+	return fmt.Errorf("nothing is written: %s is a link to %s, out of the folder of %s; caddy cors check --write follows it", path, target, filepath.Base(s.options.Config))
+}
+
+// maxEdits is how many edits can be applied: those of the last checks.
+const maxEdits = 20
+
+// edits are the reports whose edits can be applied, by names that nobody can guess.
+type edits struct {
+	mu      sync.Mutex
+	names   []string
+	reports map[string]*check.Report
+}
+
+func (e *edits) keep(report *check.Report) (name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.reports == nil {
+		e.reports = make(map[string]*check.Report)
+	}
+	if len(e.names) == maxEdits {
+		delete(e.reports, e.names[0])
+		e.names = e.names[1:]
+	}
+	name = rand.Text()
+	e.names = append(e.names, name)
+	e.reports[name] = report
+	return name
+}
+
+func (e *edits) get(name string) *check.Report {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.reports[name]
 }
 
 // effect says what a call would do that could change something.

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,51 +13,70 @@ import (
 
 	"github.com/caddy-cors/caddy-cors/internal/check"
 	"github.com/caddy-cors/caddy-cors/internal/denials"
+	"github.com/caddy-cors/caddy-cors/internal/fetch"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 )
 
 // A Call is what the form of the page has: the arguments of "caddy cors check", by their names.
 type Call struct {
-	URL         string   `json:"url"`
-	Origin      string   `json:"origin"`
-	Method      string   `json:"method,omitempty"`
-	Headers     []string `json:"headers,omitempty"` // as "Name: value"
-	Credentials bool     `json:"credentials,omitempty"`
-	Reads       []string `json:"reads,omitempty"`
+	URL           string   `json:"url"`
+	Origin        string   `json:"origin"`
+	Method        string   `json:"method,omitempty"`
+	Headers       []string `json:"headers,omitempty"` // as "Name: value"
+	Credentials   bool     `json:"credentials,omitempty"`
+	Reads         []string `json:"reads,omitempty"`
+	Kind          string   `json:"kind,omitempty"`
+	NoCORS        bool     `json:"no_cors,omitempty"`
+	Body          string   `json:"body,omitempty"`
+	Cookie        string   `json:"cookie,omitempty"`
+	PreflightOnly bool     `json:"preflight_only,omitempty"`
 }
 
 // arguments are the command's.
-func (c Call) arguments() []string {
+func (c Call) arguments() ([]string, error) {
 	var flags []string
 	add := func(name, value string) {
 		if value != "" {
-			flags = append(flags, name, value)
+			flags = append(flags, name+"="+value)
 		}
 	}
 	add("--origin", c.Origin)
-	if !strings.EqualFold(c.Method, http.MethodGet) {
-		add("-X", c.Method)
-	}
+	add("--method", c.Method)
 	for _, field := range c.Headers {
-		add("-H", field)
-	}
-	if c.Credentials {
-		flags = append(flags, "--credentials")
+		add("--header", field)
 	}
 	for _, name := range c.Reads {
 		add("--reads", name)
 	}
-	return append(flags, "--", c.URL)
+	add("--kind", c.Kind)
+	add("--cookie", c.Cookie)
+	if strings.HasPrefix(c.Body, "@") { // no page names files to this server
+		return nil, errors.New("a body that begins with @ is the name of a file to the command, and the page reads no files: caddy cors check --data takes it")
+	}
+	add("--data", c.Body)
+	for name, set := range map[string]bool{"--credentials": c.Credentials, "--no-cors": c.NoCORS, "--preflight-only": c.PreflightOnly} {
+		if set {
+			flags = append(flags, name)
+		}
+	}
+	return append(flags, "--", c.URL), nil
 }
 
 // isSafe reports whether the call's own request changes nothing (RFC 9110, section 9.2.1).
 func (c Call) isSafe() bool {
-	return slices.Contains([]string{"", http.MethodGet, http.MethodHead, http.MethodOptions}, strings.ToUpper(c.Method))
+	method := strings.ToUpper(c.Method)
+	if method == "" && (c.Body != "" || c.Kind == string(fetch.KindBeacon)) {
+		method = http.MethodPost
+	}
+	return c.PreflightOnly || slices.Contains([]string{"", http.MethodGet, http.MethodHead, http.MethodOptions}, method)
 }
 
 // read reads the call as the command reads its arguments, whose errors say what to write instead.
 func (s *Server) read(c Call) (*check.Check, error) {
-	arguments := c.arguments()
+	arguments, err := c.arguments()
+	if err != nil {
+		return nil, err
+	}
 	if s.options.Config != "" {
 		arguments = append([]string{"--config", s.options.Config}, arguments...)
 		if s.options.Adapter != "" {

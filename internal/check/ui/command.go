@@ -23,7 +23,7 @@ import (
 // Command returns the command "ui". It needs of the cors handler what h has.
 func Command(h check.Handler) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "ui [--config <file> [--adapter <name>]] [--address <interface>] [--listen <host:port>] [--no-open]",
+		Use:   "ui [--config <file> [--adapter <name>] [--write]] [--address <interface>] [--listen <host:port>] [--no-open]",
 		Short: "Shows a page: paste a call and see what blocks it; see denials as they come",
 		Long: `Serves a page on this machine, and opens it in the browser: fill in a call, and
 see it as a browser makes it, what blocks it, and what to change. It also shows
@@ -31,7 +31,9 @@ the denials of the running Caddy as they come. What it shows is what "caddy
 cors check" and "caddy cors denials" say; it needs no network.
 
 With --config, calls run through the routes of that configuration, as they do
-for "caddy cors check --config". Without it, live servers are asked.
+for "caddy cors check --config", and what has to change is shown as an edit of the
+Caddyfile. With --write, the page has a button that writes it. Without
+--config, live servers are asked.
 
 The link has a random token in it: whoever has it can do what the page can. The
 page listens on a loopback address only, and ends with the command.`,
@@ -44,6 +46,7 @@ page listens on a loopback address only, and ends with the command.`,
 	f := cmd.Flags()
 	f.StringP("config", "c", "", "Check calls against this configuration, and not live servers")
 	f.StringP("adapter", "a", "", "Name of the config adapter to apply (when --config is used)")
+	f.Bool("write", false, "Let the page write an edit to the files of the Caddyfile, on a click (when --config is used)")
 	f.String("address", "", "The address of the admin API that has the denials, if not the default and not in the --config")
 	f.String("listen", "127.0.0.1:0", "The loopback address to serve the page on; port 0 is any that is free")
 	f.Bool("no-open", false, "Print the link, and do not open it")
@@ -51,9 +54,11 @@ page listens on a loopback address only, and ends with the command.`,
 }
 
 func run(flags caddycmd.Flags, h check.Handler) (int, error) {
-	options := Options{Handler: h, Config: flags.String("config"), Adapter: flags.String("adapter")}
-	if options.Adapter != "" && options.Config == "" {
-		return caddy.ExitCodeFailedStartup, errors.New("--adapter says how to read the --config, which is missing")
+	options := Options{Handler: h, Config: flags.String("config"), Adapter: flags.String("adapter"), Write: flags.Bool("write")}
+	for _, name := range []string{"adapter", "write"} {
+		if flags.Changed(name) && options.Config == "" {
+			return caddy.ExitCodeFailedStartup, fmt.Errorf("--%s is about the --config, which is missing", name)
+		}
 	}
 	switch options.Config {
 	case "":

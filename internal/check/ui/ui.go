@@ -26,6 +26,9 @@ type Options struct {
 	// its adapter, if its file name does not tell.
 	Config, Adapter string
 
+	// Write says that edits may be written to the files of the configuration.
+	Write bool
+
 	// Admin is the address of the admin API that has the denials, as Caddy writes addresses.
 	Admin string
 }
@@ -39,6 +42,9 @@ type Server struct {
 
 	// checks is held during a check: one that runs a configuration sets what is global in Caddy.
 	checks sync.Mutex
+
+	edits    edits
+	archives archives
 }
 
 // NewServer returns a server of the page for the host that browsers ask for it by, such as "127.0.0.1:41234".
@@ -53,6 +59,9 @@ func NewServer(host string, options Options) *Server {
 	mux.HandleFunc("GET /api/about", s.about)
 	mux.HandleFunc("GET /api/denials", s.denials)
 	mux.HandleFunc("POST /api/check", s.check)
+	mux.HandleFunc("POST /api/apply", s.apply)
+	mux.HandleFunc("POST /api/read", s.readPaste)
+	mux.HandleFunc("GET /api/recorded/{archive}/{number}", s.recorded)
 	s.handler = s.guard.around(mux)
 	return s
 }

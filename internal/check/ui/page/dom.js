@@ -45,14 +45,14 @@ export class Problem extends Error {
   }
 }
 
-// ask asks the server: a POST with a body, else a GET. null is "no news".
+// ask asks the server: a POST with a body, which is a Blob as it is or something as JSON, else a GET. null is "no news".
 export async function ask(path, body) {
   let response
   try {
     response = await fetch(path, body === undefined ? {} : {
       method: "POST",
-      headers: {"Content-Type": "application/json"},
-      body: JSON.stringify(body),
+      headers: {"Content-Type": body instanceof Blob ? "application/octet-stream" : "application/json"},
+      body: body instanceof Blob ? body : JSON.stringify(body),
     })
   } catch {
     throw new Problem({error: "The command has ended: start caddy cors ui again."})

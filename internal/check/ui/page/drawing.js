@@ -25,8 +25,12 @@ const pointsAt = {
 const asks = name => name === "Origin" || name.startsWith("Access-Control-Request-")
 const answers = name => name.startsWith("Access-Control-") || ["Location", "Timing-Allow-Origin", "Vary"].includes(name)
 
-export function drawing(call, report, about) {
-  const lanes = lanesOf(report, call, about)
+// What has a server behind it, and asks that.
+const proxies = ["reverse_proxy", "forward_auth", "php_fastcgi"]
+
+// drawing draws a call. configured is the name of the configuration that has answered, if one has.
+export function drawing(call, report, configured) {
+  const lanes = lanesOf(report, call, configured)
   const at = url => Math.max(1, lanes.findIndex(lane => lane.host === hostOf(url)))
   const rows = []
   const blocked = report.verdict === "blocked"
@@ -45,7 +49,13 @@ export function drawing(call, report, about) {
       tag: exchange.preflight ? "preflight" : null,
       headers: exchange.request_headers, decides: asks,
     }))
+    const behind = proxies.includes(exchange.handler) ? lanes.findIndex(lane => lane.behind) : -1
+    if (behind > 0) {
+      rows.push(arrow({from: to, to: behind, kind: "passed", label: [code(exchange.handler)]}))
+      rows.push(arrow({from: behind, to, kind: "passed answer", label: [String(exchange.status)]}))
+    }
     last = {
+      by: behind < 0 && exchange.handler,
       from: to, to: 0, kind: "answer",
       label: [h("b", null, String(exchange.status))],
       headers: exchange.response_headers, decides: answers,
@@ -95,7 +105,7 @@ function end(report) {
 const note = text => h("li", {class: "row own note"}, h("p", null, visible(text)))
 
 // arrow is a row from one lane to another.
-function arrow({from, to, kind, label, tag, headers, decides, failing, wrong, wrongStatus}) {
+function arrow({from, to, kind, label, tag, by, headers, decides, failing, wrong, wrongStatus}) {
   const shown = Object.entries(headers ?? {}).filter(([name]) => decides(name)).sort(([a], [b]) => a < b ? -1 : 1)
   const others = Object.entries(headers ?? {}).filter(([name]) => !decides(name)).sort(([a], [b]) => a < b ? -1 : 1)
   const absent = wrong && !shown.some(([name]) => name === wrong)
@@ -103,7 +113,7 @@ function arrow({from, to, kind, label, tag, headers, decides, failing, wrong, wr
   const left = Math.min(from, to)
   return h("li", {class: ["row", "arrow", kind, from < to ? "right" : "back", failing && "failing"].filter(Boolean).join(" "), "--left": left, "--span": Math.abs(to - from)},
     h("div", {class: "text"},
-      h("p", {class: "label"}, h("span", {class: "unseen"}, from < to ? "Request: " : "Answer: "), wrongStatus ? h("span", {class: "wrong"}, label) : label, tag && h("span", {class: "tag"}, tag)),
+      h("p", {class: "label"}, h("span", {class: "unseen"}, from < to ? "Request: " : "Answer: "), wrongStatus ? h("span", {class: "wrong"}, label) : label, tag && h("span", {class: "tag"}, tag), by && h("span", {class: "tag"}, "by ", visible(by))),
       h("div", {class: "shaft", "aria-hidden": "true"}),
       (shown.length > 0 || absent) && h("ul", {class: "headers"}, fields(shown), absent && h("li", {class: "wrong absent"}, "no ", h("b", null, wrong))),
       others.length > 0 && h("details", {class: "others"}, h("summary", null, others.length === 1 ? "1 other header" : `${others.length} other headers`), h("ul", {class: "headers"}, fields(others))),
@@ -112,12 +122,13 @@ function arrow({from, to, kind, label, tag, headers, decides, failing, wrong, wr
   )
 }
 
-function lanesOf(report, call, about) {
+function lanesOf(report, call, configured) {
   const lanes = [{title: "Page", name: call.origin}]
   for (const url of [call.url, ...report.steps.map(step => step.url), ...report.steps.flatMap(step => step.exchange?.response_headers?.Location ?? [])]) {
     const host = hostOf(url)
     if (host === "" || lanes.some(lane => lane.host === host)) continue
-    lanes.push({title: lanes.length > 1 ? "Another host" : about.config ? "Caddy" : "Server", name: host, host})
+    lanes.push({title: lanes.some(lane => lane.host) ? "Another host" : configured ? "Caddy" : "Server", name: host, host})
+    if (lanes.length === 2 && report.steps.some(step => proxies.includes(step.exchange?.handler))) lanes.push({title: "Behind it", name: "reverse_proxy", behind: true})
   }
   if (lanes.length === 1) lanes.push({title: "Server", name: "", host: ""})
   return lanes

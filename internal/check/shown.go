@@ -1,0 +1,68 @@
+package check
+
+import (
+	"context"
+	"errors"
+
+	"github.com/caddy-cors/caddy-cors/internal/check/pasted"
+	"github.com/caddy-cors/caddy-cors/internal/fetch"
+)
+
+// What others than the command show of a check.
+
+// Text is the report for a person, as the command prints it without colors.
+func (r *Report) Text(c *Check) string { return r.text(c, false) }
+
+// Write writes the edits to the files of the Caddyfile, all or none, and returns their names as they are written in it. A
+// file for whose path mayWrite has an error is not written, and neither are the others.
+func (r *Report) Write(mayWrite func(path string) error) ([]string, error) {
+	if r.edited == nil {
+		return nil, errors.New("there is nothing to write")
+	}
+	if r.edited.text != nil {
+		for _, file := range r.edited.text.Files() {
+			if file.Changed() {
+				if err := mayWrite(file.Path); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	err := r.write()
+	return r.Written, err
+}
+
+// Recorded is the report on a call of a HAR, by its recorded answers: no request is made.
+func Recorded(ctx context.Context, call *pasted.Call) *Report {
+	result, err := call.Judge(ctx)
+	if err != nil {
+		return unknown("arguments", err.Error())
+	}
+	a := &attempt{result: result, cause: result.Cause}
+	report := newReport(a)
+	switch {
+	case report.Verdict == string(fetch.Unknown):
+		report.Cause = &Cause{Code: "not-recorded", Message: "The HAR does not have all the answers that the browser got."}
+	case a.cause != nil:
+		report.Fixes = append(report.Fixes, Of(call).live(a)...)
+	}
+	report.cutSecrets()
+	return report
+}
+
+// nameHandlers says of each exchange which handler of the configuration has answered.
+func (r *Report) nameHandlers(a *attempt, conf *configuration) {
+	i := 0
+	for _, step := range r.Steps {
+		if step.Exchange == nil {
+			continue
+		}
+		if i < len(a.exchanges) {
+			step.Exchange.Handler, _ = at(conf.tree, a.exchanges[i].answered)["handler"].(string)
+		}
+		i++
+	}
+}
+
+// Of is the check of a pasted call as it is.
+func Of(call *pasted.Call) *Check { return &Check{request: call.Request} }

@@ -35,7 +35,8 @@ var imports = map[string][]string{
 	module + "/internal/check/pasted/pastedtest": {module + "/internal/check/pasted"},
 	module + "/internal/check/checktest":         {module + "/internal/check"},
 	module + "/internal/check/ui": {
-		module + "/internal/check", module + "/internal/denials", module + "/internal/policy",
+		module + "/internal/check", module + "/internal/check/pasted", module + "/internal/denials", module + "/internal/fetch",
+		module + "/internal/policy",
 	},
 	module: {
 		module + "/internal/check", module + "/internal/check/ui", module + "/internal/denials", module + "/internal/origin", module + "/internal/placement", module + "/internal/policy",

@@ -34,20 +34,12 @@ func (r *Report) Write(mayWrite func(path string) error) ([]string, error) {
 
 // Recorded is the report on a call of a HAR, by its recorded answers: no request is made.
 func Recorded(ctx context.Context, call *pasted.Call) *Report {
-	result, err := call.Judge(ctx)
-	if err != nil {
+	if _, err := call.Judge(ctx); err != nil { // which finds out whether the call had credentials
 		return unknown("arguments", err.Error())
 	}
-	a := &attempt{result: result, cause: result.Cause}
-	report := newReport(a)
-	switch {
-	case report.Verdict == string(fetch.Unknown):
-		report.Cause = &Cause{Code: "not-recorded", Message: "The HAR does not have all the answers that the browser got."}
-	case a.cause != nil:
-		report.Fixes = append(report.Fixes, Of(call).live(a)...)
-	}
-	report.cutSecrets()
-	return report
+	c := Of(call)
+	c.network = fetch.NewRecording(call.Recorded.Exchanges())
+	return c.Run(ctx, Handler{})
 }
 
 // nameHandlers says of each exchange which handler of the configuration has answered.
@@ -65,4 +57,4 @@ func (r *Report) nameHandlers(a *attempt, conf *configuration) {
 }
 
 // Of is the check of a pasted call as it is.
-func Of(call *pasted.Call) *Check { return &Check{request: call.Request} }
+func Of(call *pasted.Call) *Check { return &Check{request: call.Request, maxTime: defaultMaxTime} }

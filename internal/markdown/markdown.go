@@ -95,7 +95,7 @@ func ReadAll(t testing.TB, root string) []*Page {
 		}
 		name := entry.Name()
 		switch {
-		case entry.IsDir() && path != root && (name == "testdata" || strings.HasPrefix(name, ".")):
+		case entry.IsDir() && path != root && (name == "testdata" || name == "node_modules" || strings.HasPrefix(name, ".")):
 			return filepath.SkipDir
 		case !entry.IsDir() && strings.HasSuffix(name, ".md"):
 			pages = append(pages, Read(t, path))

@@ -79,7 +79,8 @@ function fail(rows, last, cause, call, lanes, at) {
     rows.push(arrow({from: 0, to: at(cause.url), kind: "left", label: [h("b", null, call.method || "GET"), " ", visible(pathOf(cause.url))], tag: "not sent"}))
     return
   }
-  Object.assign(last, {failing: why, wrong: pointsAt[cause.code], wrongStatus: cause.code === "preflight-status"})
+  rows.push(h("li", {class: "row own failing"}, why))
+  Object.assign(last, {failing: true, wrong: pointsAt[cause.code], wrongStatus: cause.code === "preflight-status"})
   if (cause.at === "preflight") {
     const to = at(cause.url)
     rows.push(arrow({from: 0, to, kind: "left", label: [h("b", null, call.method || "GET"), " ", visible(pathOf(cause.url))], tag: "not sent"}))
@@ -118,7 +119,6 @@ function arrow({from, to, kind, label, tag, by, headers, decides, failing, wrong
       (shown.length > 0 || absent) && h("ul", {class: "headers"}, fields(shown), absent && h("li", {class: "wrong absent"}, "no ", h("b", null, wrong))),
       others.length > 0 && h("details", {class: "others"}, h("summary", null, others.length === 1 ? "1 other header" : `${others.length} other headers`), h("ul", {class: "headers"}, fields(others))),
     ),
-    failing,
   )
 }
 

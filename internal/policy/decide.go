@@ -258,7 +258,7 @@ func (ps *Policies) checkOrigin(r *Request) Decision {
 	case r.IsPreflight():
 	case ps.sameOrigin(o, r):
 		return Decision{Outcome: SameOrigin, Policy: last}
-	case r.isNoCORS():
+	case r.isNoCORS(), r.Exempt && r.isForm(): // a sign-in that comes back, say
 		return Decision{Outcome: NoCORS, Policy: last}
 	}
 	reason := OriginNotAllowed

@@ -94,6 +94,9 @@ func (g generator) script() script {
 	if !s.framed && g.percent(30) {
 		s.document = oneOf(g, g.documents...)
 	}
+	if s.page == loopbackPage && s.upgrades() { // WebKit would upgrade the document's own script
+		s.document = nil
+	}
 	s.url = s.reachable(s.url)
 	if s.kind != fetch.KindFetch && s.kind != fetch.KindXHR && s.kind != fetch.KindXHRUpload {
 		return g.otherKind(s)
@@ -113,10 +116,15 @@ func (g generator) script() script {
 	return s
 }
 
+// upgrades reports whether the document's policies upgrade http URLs.
+func (s *script) upgrades() bool {
+	return s.document != nil && s.document.parse(s.page).Policies.UpgradesInsecureRequests()
+}
+
 // reachable is a server, or another one where an upgrade would lead to a port on which nobody speaks TLS: engines take their
 // time to find that out.
 func (s *script) reachable(server string) string {
-	if strings.HasSuffix(server, ":8080") && s.document != nil && s.document.parse(s.page).Policies.UpgradesInsecureRequests() {
+	if strings.HasSuffix(server, ":8080") && s.upgrades() {
 		return plainAPI
 	}
 	return server

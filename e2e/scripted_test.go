@@ -345,7 +345,7 @@ func (s *scriptedServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(answer.status)
 	if hasBody := answer.status >= 200 && !slices.Contains([]int{204, 205, 304}, answer.status); hasBody && r.Method != http.MethodHead {
 		body := "hello"
-		if b, ok := bodies[s.scripts[number].kind]; ok && header.Get("Location") == "" {
+		if b, ok := bodies[s.scripts[number].kind]; ok && (header.Get("Location") == "" || answer.status < 300) {
 			body = b
 		}
 		io.WriteString(w, body)

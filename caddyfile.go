@@ -123,7 +123,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, known placeholders) []proble
 	return problems
 }
 
-// parsePolicy reads a policy block. A first argument that is no origin is its name.
+// parsePolicy reads a policy block. A first argument that is not an origin is its name.
 func parsePolicy(d *caddyfile.Dispenser, block *Policy) *parser {
 	p := newParser(d)
 	if d.NextArg() {

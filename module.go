@@ -407,7 +407,7 @@ func (o *PolicyOptions) loadSources(ctx caddy.Context) ([]policy.Source, error) 
 	for i, module := range modules.([]any) {
 		source, ok := module.(OriginSource)
 		if !ok {
-			return sources, fmt.Errorf("allow_origins_from: the module %T is no source of origins", module)
+			return sources, fmt.Errorf("allow_origins_from: the module %T is not a source of origins", module)
 		}
 		sources[i] = source
 	}

@@ -87,7 +87,7 @@ func TestCheckArguments(t *testing.T) {
 		"a pattern":              {[]string{url, "--origin", "https://*.example.com"}, "stands for many origins"},
 		"everyone":               {[]string{url, "--origin", "*"}, "the origin of one page"},
 		"a header without colon": {[]string{url, "-H", "X-Foo"}, `the header "X-Foo" is not a name, a colon and a value`},
-		"a field that is none":   {[]string{url, "--reads", "X Total"}, `"X Total" is no name of a header`},
+		"a field that is none":   {[]string{url, "--reads", "X Total"}, `"X Total" is not the name of a header`},
 		"a resolve of two parts": {[]string{url, "--resolve", "api.example.com:443"}, "is not host:port:address"},
 		"a resolve to a name":    {[]string{url, "--resolve", "api.example.com:443:localhost"}, "is not host:port:address"},
 		"an unknown flag":        {[]string{url, "--orign", "x"}, "unknown flag: --orign"},

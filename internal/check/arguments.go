@@ -54,7 +54,7 @@ func Parse(flags caddycmd.Flags, args []string) (*Check, error) {
 	reads, _ := flags.GetStringArray("reads")
 	for _, name := range reads {
 		if !httpguts.ValidHeaderFieldName(name) {
-			return nil, fmt.Errorf("--reads %q is no name of a header", name)
+			return nil, fmt.Errorf("--reads %q is not the name of a header", name)
 		}
 		c.reads = append(c.reads, name)
 	}

@@ -1,4 +1,3 @@
-// Package placement knows what stands around a cors handler in the routes of its server, and bears on what it does.
 package placement
 
 import (

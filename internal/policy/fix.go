@@ -135,7 +135,7 @@ func (p *Policy) fixMethod(r *Request) Fix {
 	case p.allowsMethod(method):
 		return Fix{}
 	case len(method) > maxMethod || !fetchspec.IsToken(method) || method == "*":
-		return Fix{Advice: "The method that the request asks for is none that can be allowed, and no browser asks for it: the request comes from another program."}
+		return Fix{Advice: "The method that the request asks for is not one that can be allowed, and no browser asks for it: the request comes from another program."}
 	}
 	switch upper := strings.ToUpper(method); {
 	case fetchspec.IsForbiddenMethod(method):
@@ -168,7 +168,7 @@ func (p *Policy) fixHeaders(r *Request) Fix {
 			}
 			switch {
 			case !fetchspec.IsToken(name) || name == "*" || len(name) > maxFieldName:
-				return Fix{Advice: "A header name that the request asks for is none that can be allowed: if a script of yours sets it, give it another one."}
+				return Fix{Advice: "A header name that the request asks for is not one that can be allowed: if a script of yours sets it, give it another one."}
 			case fetchspec.IsForbiddenRequestHeaderName(name):
 				return Fix{Advice: fmt.Sprintf("No script can set %s, so no browser asks for it: the request comes from another program. (Cookies need no permission here, but allow_credentials.)", name)}
 			case isCORSResponseHeader(name):

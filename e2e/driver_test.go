@@ -5,7 +5,6 @@ package e2e_test
 import (
 	"bufio"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -194,20 +193,6 @@ func (d *driver) connectChromium() {
 		}
 		return e.value()
 	}
-}
-
-// screenshot is what Chromium shows, as a PNG.
-func (d *driver) screenshot() []byte {
-	d.t.Helper()
-	var shot struct{ Data string }
-	if err := d.command("Page.captureScreenshot", map[string]any{"format": "png"}, &shot); err != nil {
-		d.t.Fatal(err)
-	}
-	png, err := base64.StdEncoding.DecodeString(shot.Data)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return png
 }
 
 // connectFirefox speaks Marionette: a command is an array as JSON, after its length.

@@ -210,7 +210,7 @@ func Allow(ctx context.Context, h Handler, of Configuration, chosen ...numbered)
 	first := &Check{config: of.File, adapter: of.Adapter, servedBy: of.ServedBy}
 	conf, err := first.load()
 	if err != nil {
-		return nil, fmt.Errorf("Caddy refuses %s: %w", of.File, err)
+		return nil, fmt.Errorf("%s is refused by Caddy: %w", of.File, err)
 	}
 	conf.decide()
 	report := new(AllowReport)
@@ -279,7 +279,7 @@ func (c *Check) allowIn(ctx context.Context, h Handler, conf *configuration, a *
 		attempt, err = c.attempt(ctx, conf, asTrial)
 	}
 	if _, ok := errors.AsType[notProvisionedError](err); ok {
-		return nil, fmt.Errorf("Caddy refuses %s: %w", c.config, err)
+		return nil, fmt.Errorf("%s is refused by Caddy: %w", c.config, err)
 	}
 	if err != nil {
 		a.Tried = triedUntried

@@ -49,11 +49,6 @@ type token struct {
 func (t *token) opens() bool  { return t.Text == "{" && !t.Quoted() }
 func (t *token) closes() bool { return t.Text == "}" && !t.Quoted() }
 
-// isHeredoc tells one from a quoted token, which Caddy's token does not.
-func (t *token) isHeredoc() bool {
-	return t.Quoted() && bytes.HasPrefix(t.file.text[t.start:], []byte("<<"))
-}
-
 // lex finds the tokens of the file's text with Caddy's lexer, and where each stands.
 func (f *File) lex() error {
 	f.tokens = nil

@@ -201,7 +201,6 @@ type entry struct {
 	resourceType string
 	asks         string // for which method a preflight asks
 	cookies      string
-	hasCookies   bool
 	body         []byte
 	bodyCut      bool
 	redirect     string // where the response redirects to

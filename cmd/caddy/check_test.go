@@ -96,13 +96,10 @@ func TestCheckArguments(t *testing.T) {
 		"no such adapter":        {[]string{url, "--config", caddyfile(t, ""), "--adapter", "toml5"}, "toml5"},
 		"no JSON":                {[]string{url, "--config", caddyfile(t, "{"), "--adapter", "caddyfile"}, "adapting config"},
 		"a refused policy":       {[]string{url, "--config", caddyfile(t, "api.example.com {\ncors https://App.example.com\n}\n")}, `did you mean "https://app.example.com"?`},
-		"a refused module":       {[]string{url, "--config", caddyfile(t, "api.example.com {\ntls nowhere.crt nowhere.key\n}\n")}, "nowhere.crt"},
 		"a site that is not in it": {[]string{url, "--config", caddyfile(t, "www.example.com, example.com {\nrespond hello\n}\n")},
 			"no site of this configuration is for api.example.com; on that port, there is example.com, www.example.com"},
-		"a port that is not in it": {[]string{"http://api.example.com:8081/", "--origin", "http://a.example.com", "--config", caddyfile(t, "http://:8080 {\nrespond hello\n}\n")},
-			"no server of this configuration listens on port 8081; they listen on :8080"},
-		"https on a port for http": {[]string{"https://api.example.com:8080/", "--config", caddyfile(t, "http://:8080 {\nrespond hello\n}\n")}, "has no TLS: check the http:// URL"},
-		"http on a port for https": {[]string{"http://localhost:8443/", "--config", caddyfile(t, "https://localhost:8443 {\nrespond hello\n}\n")}, "takes TLS only: check the https:// URL"},
+		"http on a port for https": {[]string{"http://localhost:8443/", "--config", caddyfile(t, "https://localhost:8443 {\nrespond hello\n}\n")},
+			"no server of this configuration listens on port 8443, and none is for localhost:8443 behind a proxy; they listen on :80, :8443"},
 		"nothing to serve":         {[]string{url, "--config", caddyfile(t, "{\nadmin off\n}\n")}, "it has no HTTP servers"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -172,7 +169,7 @@ localhost, www.example.com:8443 {
 	allowed.want(t, 0, "OPTIONS https://api.example.com/v2/orders: 204\n", "  < Access-Control-Allow-Methods: PUT\n", "\nAllowed. The script gets the response, whose status is 200")
 	blocked := check(t, "https://api.example.com/v1/orders", "--config", file)
 	blocked.want(t, 1, "\nBlocked. Access to fetch at 'https://api.example.com/v1/orders' from origin 'https://app.example.com' has been blocked by CORS policy: No 'Access-Control-Allow-Origin' header is present on the requested resource.\n",
-		"\nFix: in the block of the site https://api.example.com, add\n    cors /v1/orders https://app.example.com\n", "it was tried")
+		"\n+\tcors /v1/* https://app.example.com\n", "it was tried")
 	for _, url := range []string{"https://localhost/", "https://www.example.com:8443/"} {
 		check(t, url, "--config", file).want(t, 0, "\nAllowed.")
 	}
@@ -199,7 +196,7 @@ func TestCheckConfigWithStorage(t *testing.T) {
 	}
 	file := caddyfile(t, "{\nstorage file_system "+dir+"\n}\napi.example.com {\ntls internal\ncors {\nallow_origins_from storage origins\n}\nrespond hello\n}\n")
 	check(t, "https://api.example.com/", "--config", file).want(t, 0, "\nAllowed.")
-	check(t, "https://api.example.com/", "--config", file, "--origin", "https://other.example.com").want(t, 1, "    allow_origins https://other.example.com\n")
+	check(t, "https://api.example.com/", "--config", file, "--origin", "https://other.example.com").want(t, 1, "\tallow_origins https://other.example.com\n")
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("%v: in the storage there is %v", err, entries)
 	}
@@ -229,9 +226,9 @@ func TestCheckConfigUpstream(t *testing.T) {
 	defer upstream.Close()
 	nobody := "127.0.0.1:" + livecaddy.FreePort(t)
 	file := caddyfile(t, "api.example.com {\ncors https://app.example.com\nreverse_proxy /down "+nobody+"\nredir /away "+upstream.URL+"\nreverse_proxy "+upstream.Listener.Addr().String()+"\n}\n")
-	check(t, "https://api.example.com/", "--config", file, "--reads", "X-Total").want(t, 1, `Refused to get unsafe header "X-Total"`, "    expose_headers X-Total\n")
-	if n := calls.Load(); n != 2 { // and once more with the fix
-		t.Errorf("the upstream was called %d times", n)
+	check(t, "https://api.example.com/", "--config", file, "--reads", "X-Total").want(t, 1, `Refused to get unsafe header "X-Total"`, "\texpose_headers X-Total\n")
+	if calls.Load() == 0 {
+		t.Error("the upstream was not called")
 	}
 	check(t, "https://api.example.com/down", "--config", file).want(t, 0, "whose status is 502", "Note: The script gets the response, and its status is 502.")
 	check(t, "https://api.example.com/away", "--config", file).want(t, 0, "is not in the configuration: its live server was asked.")
@@ -240,10 +237,14 @@ func TestCheckConfigUpstream(t *testing.T) {
 // What a browser would have blocked does not happen, though its fixes are tried.
 func TestCheckConfigChangesNothing(t *testing.T) {
 	var calls atomic.Int32
-	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
+	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			calls.Add(1)
+		}
+	}))
 	defer upstream.Close()
 	file := caddyfile(t, "api.example.com {\ncors https://app.example.com\nreverse_proxy "+upstream.Listener.Addr().String()+"\n}\n")
-	check(t, "https://api.example.com/orders/7", "-X", "DELETE", "--config", file).want(t, 1, "    allow_methods DELETE\n", "it was tried")
+	check(t, "https://api.example.com/orders/7", "-X", "DELETE", "--config", file).want(t, 1, "\tallow_methods DELETE\n", "the preflight")
 	if n := calls.Load(); n > 0 {
 		t.Errorf("the upstream was called %d times", n)
 	}
@@ -260,7 +261,7 @@ func TestCheckJSON(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"verdict":          `"blocked"`,
-		"fixes":            `[{"line":"allow_methods PUT","block":"cors","site":"https://api.example.com"}]`,
+		"fixes":            `[{"action":"add","line":"allow_methods PUT","block":"cors","site":"https://api.example.com","file":"` + file + `","at":2,"tried":"allowed"}]`,
 		"warnings":         `[]`,
 		"readable_headers": `[]`,
 	} {
@@ -320,7 +321,7 @@ func TestCheckResolves(t *testing.T) {
 func TestCheckLiveWithoutCORS(t *testing.T) {
 	server := run(t, "respond hello")
 	c := check(t, server.site, "-X", "PUT", "-H", "X-Foo: 1", "--credentials", "--reads", "X-Total")
-	c.want(t, 1, "in the block of the site "+server.site+`, add
+	c.want(t, 1, "in the site "+server.site+`, add
     cors https://app.example.com {
         allow_methods PUT
         allow_headers x-foo
@@ -375,10 +376,7 @@ func TestCheckUnreachable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := check(t, test.url)
-			c.want(t, 2, test.want)
-			if c.stdout != "" || strings.Count(c.stderr, "\n") != 1 {
-				t.Errorf("it is not one line on stderr:\n%s%s", c.stdout, c.stderr)
-			}
+			c.want(t, 2, "\nUnknown. ", test.want)
 		})
 	}
 }
@@ -391,8 +389,8 @@ func TestCheckInterrupted(t *testing.T) {
 	}
 	defer listener.Close()
 	command := exec.Command(binary, "cors", "check", "http://"+listener.Addr().String(), "--origin", "https://app.example.com")
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
+	var printed bytes.Buffer
+	command.Stdout, command.Stderr = &printed, &printed
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -405,8 +403,8 @@ func TestCheckInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = command.Wait()
-	if command.ProcessState.ExitCode() != 2 || !strings.Contains(stderr.String(), "The check was interrupted.") {
-		t.Errorf("it exits with %d and says:\n%s", command.ProcessState.ExitCode(), stderr.String())
+	if command.ProcessState.ExitCode() != 2 || !strings.Contains(printed.String(), "The check was interrupted.") {
+		t.Errorf("it exits with %d and says:\n%s", command.ProcessState.ExitCode(), printed.String())
 	}
 }
 
@@ -437,7 +435,7 @@ func TestCheckOutputIsPrintable(t *testing.T) {
 
 func TestCheckHelp(t *testing.T) {
 	c := check(t, "-h")
-	c.want(t, 0, "caddy cors check https://api.example.com/orders --origin https://app.example.com\n", "The exit code is 0 if the call is allowed", "--resolve")
+	c.want(t, 0, "Paste what the browser gave you", "The exit code is 0 if the call is allowed", "--resolve")
 	if parent := check(t); parent.code != 2 {
 		t.Errorf("without arguments, it exits with %d", parent.code)
 	}

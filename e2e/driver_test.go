@@ -33,7 +33,7 @@ type driver struct {
 // drive opens a page in a new browser, which ends with the test.
 func drive(t *testing.T, e engine, n network, url string) *driver {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	t.Cleanup(cancel)
 	e.inspected = true
 	d := &driver{t: t, ctx: ctx}

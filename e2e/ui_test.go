@@ -138,13 +138,13 @@ http://api.example.com {
 					values:  map[string]string{"origin": "http://app.example.com", "url": "http://api.example.com/x", "method": "PUT", "headers": "X-Api-Key: 1"},
 					confirm: true,
 					verdict: "Blocked",
-					shows:   []string{"OPTIONS /x", "preflight", "Access-Control-Request-Method: PUT", "204", "no Access-Control-Allow-Methods", "Blocked here", "PUT /x", "not sent", "TypeError", "allow_methods PUT", "allow_headers x-api-key"},
+					shows:   []string{"OPTIONS /x", "preflight", "Access-Control-Request-Method: PUT", "204", "no Access-Control-Allow-Methods", "Blocked here", "PUT /x", "not sent", "TypeError", "+\t\tallow_headers Content-Type x-api-key", "+\t\tallow_methods PUT", "Tried: with this edit, the call is allowed."},
 				},
 				{
 					name:    "a redirect that is not followed",
 					values:  map[string]string{"origin": "http://other.example.com", "url": "http://api.example.com/old", "method": "GET", "headers": ""},
 					verdict: "Blocked",
-					shows:   []string{"Another host", "other.example.com", "GET /old", "307", "Blocked here", "not followed", "allow_origins http://other.example.com"},
+					shows:   []string{"Another host", "other.example.com", "GET /old", "307", "Blocked here", "not followed", "+\tcors http://app.example.com http://other.example.com {"},
 				},
 				{
 					name:    "markup",
@@ -405,7 +405,7 @@ func TestUIAccessibility(t *testing.T) {
 		{"the denials", func() {
 			d.must("document.querySelector('#confirm [value=no]').click()", nil)
 			d.must("location.hash = '#denials'", nil)
-			d.wait("document.querySelectorAll('.denial').length === 6")
+			d.wait("document.querySelectorAll('.denial').length === 7")
 		}},
 	}
 	must := func(method string, parameters any) {

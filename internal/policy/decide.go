@@ -110,11 +110,11 @@ func (r *Request) isWebSocket() bool {
 // to read: an image, a frame, a link. Browsers send an Origin with it if the person has given the page's site access to
 // storage.
 func (r *Request) isNoCORS() bool {
-	if r.method != "GET" && r.method != "HEAD" || r.isWebSocket() {
+	if r.method != "GET" && r.method != "HEAD" {
 		return false
 	}
 	mode := r.fetchMetadata("Sec-Fetch-Mode")
-	return mode == "no-cors" || mode == "navigate"
+	return (mode == "no-cors" || mode == "navigate") && !r.isWebSocket()
 }
 
 // isForm reports whether the request is a form that a page submits by POST: a navigation.
@@ -310,8 +310,8 @@ func (ps *Policies) sameOrigin(o origin.Origin, r *Request) bool {
 		byPerson := site[0] == "none" // from no page: a bookmark, the address bar
 		return site[0] == "same-origin" || byPerson && ps.enforce == EnforceUnsafe
 	}
-	if o.SameHost(r.Host) {
-		return true
+	if o.String() != "" {
+		return o.SameHost(r.Host)
 	}
 	scheme, host, _ := strings.Cut(r.Origin[0], "://")
 	return (scheme == "http" || scheme == "https") && host != "" && strings.EqualFold(host, r.Host)

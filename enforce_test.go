@@ -98,7 +98,7 @@ const enforced = `
 	DELETE   cross-site      cors            -           200      403
 	POST     elsewhere       navigate        -           200      403
 
-	# An opaque origin, and what is no origin.
+	# An opaque origin, and what is not an origin.
 	GET      cross-site      cors            null        403      200
 	PUT      -               -               null        403      403
 	GET      -               -               no.origin   403      200

@@ -546,12 +546,12 @@ func TestReportOnly(t *testing.T) {
 	})
 	theirs := []string{"Access-Control-Allow-Origin: https://upstream.example.com"}
 	for name, header := range map[string]fields{
-		"allowed":           {"Origin": app},
-		"denied":            {"Origin": other},
-		"no origin":         {},
-		"preflight":         {"Origin": app, "Access-Control-Request-Method": "PUT"},
-		"denied preflight":  {"Origin": other, "Access-Control-Request-Method": "PUT"},
-		"what is no origin": {"Origin": "x y"},
+		"allowed":               {"Origin": app},
+		"denied":                {"Origin": other},
+		"no origin":             {},
+		"preflight":             {"Origin": app, "Access-Control-Request-Method": "PUT"},
+		"denied preflight":      {"Origin": other, "Access-Control-Request-Method": "PUT"},
+		"what is not an origin": {"Origin": "x y"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := livecaddy.Site(t, `
@@ -1034,7 +1034,7 @@ func TestPoliciesRefused(t *testing.T) {
 		"options of nobody's":               {`{"policies": [{"allow_origins": ["https://a.test"]}], "allow_methods": ["PUT"], "max_age": 0}`, "allow_methods: policies inherit nothing, and outside of them no origin may call: write the option into the blocks that need it\nmax_age: policies inherit nothing"},
 		"an unset variable":                 {`{"policies": [{"allow_origins": ["{env.CORS_TEST_UNSET}"]}]}`, `policy "policy-1": allow_origins: "{env.CORS_TEST_UNSET}" is empty`},
 		"a source that is not there":        {`{"allow_origins_from": [{"source": "nowhere"}]}`, `unknown module: http.cors.origins.nowhere`},
-		"a source that is no source":        {`{"allow_origins_from": [{"source": "test_no_source"}]}`, `is not a source of origins`},
+		"a source that is not one":          {`{"allow_origins_from": [{"source": "test_no_source"}]}`, `is not a source of origins`},
 		"a source that does not provision":  {`{"allow_origins_from": [{"source": "test_fleet"}]}`, `allow_origins_from: position 0: loading module 'test_fleet': provision http.cors.origins.test_fleet: which fleet?`},
 		"everyone beside a source":          {`{"allow_origins": ["*"], "allow_origins_from": [{"source": "test_fleet", "fleet": "x"}]}`, `remove "*" to allow just those`},
 		"a handler's option in a block":     {`{"policies": [{"allow_origins": ["https://a.test"], "enforce": true}]}`, `policy "policy-1": "enforce" is a field of the handler: move it out of "policies"`},

@@ -31,7 +31,7 @@ const root = ".."
 //	```caddyfile refused    is refused, because of cors
 //	```json                 is accepted: a whole configuration, or a handler
 //	```json refused         is refused, because of cors
-//	```json output          is no configuration, but what something prints or sends
+//	```json output          is not a configuration, but what something prints or sends
 //
 // Blocks of other languages are not looked at. One of no language, or an indented one, must not be a Caddyfile; a synopsis,
 // with "<...>" for what is to be filled in, is none.

@@ -100,7 +100,7 @@ func TestCheckArguments(t *testing.T) {
 			"no site of this configuration is for api.example.com; on that port, there is example.com, www.example.com"},
 		"http on a port for https": {[]string{"http://localhost:8443/", "--config", caddyfile(t, "https://localhost:8443 {\nrespond hello\n}\n")},
 			"no server of this configuration listens on port 8443, and none is for localhost:8443 behind a proxy; they listen on :80, :8443"},
-		"nothing to serve":         {[]string{url, "--config", caddyfile(t, "{\nadmin off\n}\n")}, "it has no HTTP servers"},
+		"nothing to serve": {[]string{url, "--config", caddyfile(t, "{\nadmin off\n}\n")}, "it has no HTTP servers"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := check(t, test.args...)

@@ -184,7 +184,7 @@ func (c *Check) cut(report *Report) {
 	}
 }
 
-// judge makes the call. There is no configuration where a live server was called.
+// judge makes the call. Where a live server was called, the configuration is nil.
 func (c *Check) judge(ctx context.Context) (*Report, *attempt, *configuration) {
 	silence()
 	if err := c.loadPage(ctx); err != nil {

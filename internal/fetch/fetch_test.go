@@ -573,7 +573,7 @@ func TestRedirect(t *testing.T) {
 			asked:   []string{"GET https://api.example.com/ of https://app.example.com"},
 		},
 		{
-			name:    "to what is no URL",
+			name:    "to what is not a URL",
 			request: fetch.Request{URL: api},
 			answers: map[string]answer{"GET " + api + "/": {302, allow("*", to("https://[")...)}},
 			want:    "redirect-invalid",

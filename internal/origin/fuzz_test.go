@@ -206,7 +206,7 @@ func FuzzPattern(f *testing.F) {
 			}
 			if m := suggestion.FindStringSubmatch(err.Error()); m != nil && m[1] != Null {
 				if _, ok := oraclePattern(m[1]); !ok {
-					t.Fatalf("%q: the suggestion %q is none that can be written", pattern, m[1])
+					t.Fatalf("%q: the suggestion %q cannot be written", pattern, m[1])
 				}
 			}
 			return

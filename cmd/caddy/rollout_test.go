@@ -253,3 +253,164 @@ func TestSuite(t *testing.T) {
 		}
 	}
 }
+
+// harEntry is an entry of a HAR: a call of a page of https://app.example.com, with what else its request has.
+func harEntry(method, url, headers, more string, status int, answer string) string {
+	if headers != "" {
+		headers = "," + headers
+	}
+	return fmt.Sprintf(`{"request": {"method": %q, "url": %q, "headers": [{"name": "Origin", "value": "https://app.example.com"}%s]%s},
+		"response": {"status": %d, "headers": [%s]}}`, method, url, headers, more, status, answer)
+}
+
+// har is a HAR of these entries.
+func har(entries ...string) string {
+	return `{"log": {"version": "1.2", "entries": [` + strings.Join(entries, ",") + `]}}`
+}
+
+// What Chromium recorded of a site is a file of calls, which a configuration that does the same as the site passes, and one that
+// does not fails.
+func TestSuiteFromHAR(t *testing.T) {
+	recorded, err := filepath.Abs("../../internal/check/pasted/testdata/chromium.har")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, u := t.TempDir(), newUser(t)
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	suite, code := u.run(t, dir, "cors", "test", "--from-har", recorded)
+	if code != 0 {
+		t.Fatalf("it exits with %d:\n%s", code, suite)
+	}
+	for _, line := range []string{
+		"# The calls of chromium.har to other origins",
+		"allow 'https://api.example.com/ok?a=...&b=...' --origin https://app.example.com",
+		"allow https://api.example.com/ok --origin https://app.example.com --kind xhr -X PUT -H 'content-type: application/json'",
+		"deny  https://api.example.com/star --origin https://app.example.com --credentials  # wildcard-with-credentials",
+		"deny  https://api.example.com/no.woff2 --origin https://app.example.com --kind font  # missing-allow-origin",
+		"allow https://api.example.com/no.png --origin https://app.example.com --kind image --no-cors",
+		"# left out (its answer is not in the HAR, but net::ERR_NAME_NOT_RESOLVED): https://down.example.com/x --origin https://app.example.com",
+	} {
+		if !strings.Contains("\n"+suite, "\n"+line) {
+			t.Errorf("no line %q in:\n%s", line, suite)
+		}
+	}
+	sites := "https://api.example.com, http://api.example.com, https://end.example.com {\n\ttls internal\n"
+	write("Caddyfile", sites+"\tcors /ok https://app.example.com {\n\t\tallow_methods PUT\n\t\tallow_headers Content-Type, Authorization, X-Requested-With\n\t}\n"+
+		"\theader /star Access-Control-Allow-Origin *\n\trespond ok\n}\n")
+	write("cors.test", suite)
+	if output, code := u.run(t, dir, "cors", "test", "cors.test", "--config", "Caddyfile"); code != 0 || output != "22 passed, 0 failed\n" {
+		t.Errorf("it exits with %d:\n%s", code, output)
+	}
+	write("Caddyfile", sites+"\tcors https://app.example.com\n\trespond ok\n}\n")
+	if output, code := u.run(t, dir, "cors", "test", "cors.test", "--config", "Caddyfile"); code != 1 || !strings.Contains(output, "should be denied: https://api.example.com/no --origin") {
+		t.Errorf("with another configuration, it exits with %d:\n%s", code, output)
+	}
+}
+
+// A HAR's secrets stay in it. A call is said once, whatever they were; and one that no line can say is a comment, with why.
+func TestSuiteFromHARLeavesOut(t *testing.T) {
+	const allowed = `{"name": "Access-Control-Allow-Origin", "value": "*"}`
+	field := func(name, value string) string { return fmt.Sprintf(`{"name": %q, "value": %q}`, name, value) }
+	for _, test := range []struct {
+		name string
+		har  string
+		want string // the lines, but for the heading
+	}{
+		{"a query", har(harEntry("GET", "https://api.example.com/x?token=s3cret&s3cret&a=", "", "", 200, allowed)),
+			"allow 'https://api.example.com/x?token=...&...&a=' --origin https://app.example.com\n"},
+		{"headers", har(harEntry("GET", "https://api.example.com/x", field("Authorization", "Bearer s3cret")+","+field("X-Api-Key", "s3cret"), "", 200, "")),
+			"deny  https://api.example.com/x --origin https://app.example.com -H 'Authorization: ...' -H 'X-Api-Key: ...'  # missing-allow-origin\n"},
+		{"cookies", har(harEntry("GET", "https://api.example.com/x", field("Cookie", "id=s3cret"), "", 200, "")),
+			"deny  https://api.example.com/x --origin https://app.example.com --credentials  # missing-allow-origin\n"},
+		{"a body", har(harEntry("POST", "https://api.example.com/x", field("Content-Type", "application/x-www-form-urlencoded"), `, "postData": {"text": "password=s3cret"}`, 200, allowed)),
+			"allow https://api.example.com/x --origin https://app.example.com -X POST -H 'Content-Type: application/x-www-form-urlencoded'\n"},
+		{"a user in the URL", har(harEntry("GET", "https://bob:s3cret@api.example.com/x", "", "", 200, allowed),
+			harEntry("GET", "https://api.example.com/y", "", "", 200, allowed)),
+			"# left out (there is a user in its URL): https://api.example.com/x --origin https://app.example.com\n" +
+				"allow https://api.example.com/y --origin https://app.example.com\n"},
+		{"twice, with another secret", har(
+			harEntry("GET", "https://api.example.com/x?token=s3cret", "", "", 200, allowed),
+			harEntry("GET", "https://api.example.com/x?token=other", "", "", 200, allowed),
+			harEntry("GET", "https://api.example.com/x?token=third", "", "", 0, "")),
+			"allow 'https://api.example.com/x?token=...' --origin https://app.example.com\n"},
+		{"allowed and blocked", har(
+			harEntry("GET", "https://api.example.com/x", "", "", 200, allowed),
+			harEntry("GET", "https://api.example.com/x", "", "", 200, ""),
+			harEntry("GET", "https://api.example.com/y", "", "", 200, allowed)),
+			"# left out (it was allowed and blocked in turn): https://api.example.com/x --origin https://app.example.com\n" +
+				"allow https://api.example.com/y --origin https://app.example.com\n"},
+		{"by host", har(
+			harEntry("GET", "https://api.example.com/x", "", "", 200, allowed),
+			harEntry("GET", "https://cdn.example.com:8443/y", "", "", 200, allowed),
+			harEntry("GET", "https://api.example.com/z'z", "", "", 200, allowed)),
+			"allow https://api.example.com/x --origin https://app.example.com\nallow \"https://api.example.com/z'z\" --origin https://app.example.com\n" +
+				"\n# cdn.example.com:8443\nallow https://cdn.example.com:8443/y --origin https://app.example.com\n"},
+		{"of no page", har(`{"pageref": "unknown", "_resourceType": "fetch", "request": {"method": "GET", "url": "https://api.example.com/x", "headers": []}, "response": {"status": 200, "headers": []}}`,
+			harEntry("GET", "https://api.example.com/y", "", "", 200, allowed)),
+			"# left out (the page that makes it is not known): https://api.example.com/x\nallow https://api.example.com/y --origin https://app.example.com\n"},
+		{"a header that is not ASCII", har(harEntry("GET", "https://api.example.com/x", field("Content-Language", "\u202e\u00e9"), "", 200, allowed),
+			harEntry("GET", "https://api.example.com/y", "", "", 200, allowed)),
+			`# left out (it has a header whose value is not ASCII): https://api.example.com/x --origin https://app.example.com -H $'Content-Language: \u202e\xc3\xa9'` +
+				"\nallow https://api.example.com/y --origin https://app.example.com\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			command := exec.Command(binary, "cors", "test", "--from-har", "-")
+			command.Stdin, command.Env = strings.NewReader(test.har), newUser(t).env
+			output, err := command.CombinedOutput()
+			_, lines, _ := strings.Cut(string(output), "\n# api.example.com\n")
+			if lines != test.want || strings.Contains(string(output), "s3cret") {
+				t.Errorf("it prints (%v):\n%s\nwant:\n%s", err, output, test.want)
+			}
+		})
+	}
+}
+
+// What is wrong with the arguments or the file is told, and the exit code is 2.
+func TestSuiteFromHARArguments(t *testing.T) {
+	dir, u := t.TempDir(), newUser(t)
+	for name, text := range map[string]string{
+		"page.har":   har(harEntry("GET", "https://api.example.com/x", "", "", 200, "")),
+		"same.har":   har(harEntry("GET", "https://app.example.com/x", "", "", 200, "")),
+		"down.har":   har(harEntry("GET", "https://api.example.com/x", "", "", 0, "")),
+		"cut.har":    har(harEntry("GET", "https://api.example.com/x", "", "", 200, ""))[:100],
+		"other.json": `{"logs": []}`,
+		"entries":    `{"log": {"entries": [1]}}`,
+		"array.json": `[]`,
+		"curl.txt":   "curl https://api.example.com/ -H 'Origin: https://app.example.com'",
+		"empty.har":  "",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		words string
+		args  []string
+	}{
+		{"nowhere.har", []string{"nowhere.har"}},
+		{"directory", []string{"."}},
+		{"curl.txt is not a HAR: the text does not begin as a JSON object does; export one", []string{"curl.txt"}},
+		{"empty.har is not a HAR", []string{"empty.har"}},
+		{"array.json is not a HAR", []string{"array.json"}},
+		{`other.json is not a HAR: the text is JSON, but not a HAR, which has its entries in "log"`, []string{"other.json"}},
+		{"cut.har is not a HAR: the text begins as JSON does, and is not a whole JSON text", []string{"cut.har"}},
+		{"entries is not a HAR", []string{"entries"}},
+		{"same.har has no call to another origin than its page's", []string{"same.har"}},
+		{"down.har: no line can say any of its calls", []string{"down.har"}},
+		{"so --config says nothing", []string{"page.har", "--config", "Caddyfile"}},
+		{"so --adapter says nothing", []string{"page.har", "--adapter", "caddyfile"}},
+		{"so --served-by says nothing", []string{"page.har", "--served-by", ":80"}},
+		{`leave out ["more.har"]`, []string{"page.har", "more.har"}},
+		{"which HAR has the calls?", []string{""}},
+		{"flag needs an argument", nil},
+	} {
+		output, code := u.run(t, dir, append([]string{"cors", "test", "--from-har"}, test.args...)...)
+		if code != 2 || !strings.Contains(output, test.words) {
+			t.Errorf("%q exits with %d, and says %q, want %q", test.args, code, output, test.words)
+		}
+	}
+}

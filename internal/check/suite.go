@@ -21,7 +21,7 @@ import (
 // TestCommand returns the command "test", which holds a configuration to a file of calls.
 func TestCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "test <file> --config <file> [--adapter <name>] [--served-by <listener>]",
+		Use:   "test (<file> --config <file> [--adapter <name>] [--served-by <listener>] | --from-har <file>)",
 		Short: "Tells whether a configuration allows and denies the calls of a file",
 		Long: `Makes the calls of a file through the routes of a configuration, as "caddy cors
 check --config" does, and prints what differs from what the file says: a
@@ -39,8 +39,14 @@ handlers that could do so are left out for those. A reverse_proxy calls its
 upstreams for the others; if none runs, that is an answer, too.
 
 The exit code is 0 if all calls come to what the file says, 1 if one does not,
-and 2 if a line cannot be read or judged.`,
-		Example:       `  caddy cors test cors.test --config Caddyfile`,
+and 2 if a line cannot be read or judged.
+
+--from-har prints such a file, and makes no call: the calls of a HAR export to
+other origins, each once, with allow or deny as the recorded answers have it. No
+secrets are written out: bodies and cookies are left out, and the values of
+queries and of most headers are "...". What no line can say is a comment.`,
+		Example: `  caddy cors test cors.test --config Caddyfile
+  caddy cors test --from-har page.har > cors.test`,
 		SilenceErrors: true, // they are said here, and exit with a code of their own
 		SilenceUsage:  true,
 	}
@@ -48,6 +54,7 @@ and 2 if a line cannot be read or judged.`,
 	f.StringP("config", "c", "", "The configuration that is tested")
 	f.StringP("adapter", "a", "", "Name of the config adapter to apply")
 	f.String("served-by", "", "The listener of the configuration that the calls come to, such as :80, behind a proxy or a port mapping")
+	f.String("from-har", "", "Print the calls of a HAR export as such a file; - is standard input")
 	fail := func(cmd *cobra.Command, err error) error {
 		for line := range strings.Lines(err.Error()) {
 			fmt.Fprintf(cmd.ErrOrStderr(), "caddy cors test: %s\n", printable.ASCII(strings.TrimSuffix(line, "\n")))
@@ -59,6 +66,12 @@ and 2 if a line cannot be read or judged.`,
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		defer stop()
 		flags := caddycmd.Flags{FlagSet: f}
+		if f.Changed("from-har") {
+			if err := printSuite(ctx, cmd, args); err != nil {
+				return fail(cmd, err)
+			}
+			return nil
+		}
 		switch {
 		case len(args) != 1:
 			return fail(cmd, errors.New("which file has the calls? Write its name: caddy cors test cors.test --config Caddyfile"))
@@ -80,6 +93,35 @@ and 2 if a line cannot be read or judged.`,
 		return exit(cmd, code)
 	}
 	return cmd
+}
+
+// printSuite is the command with --from-har.
+func printSuite(ctx context.Context, cmd *cobra.Command, args []string) error {
+	flags := caddycmd.Flags{FlagSet: cmd.Flags()}
+	for _, other := range []string{"config", "adapter", "served-by"} {
+		if flags.Changed(other) {
+			return fmt.Errorf("--from-har prints a file of calls and runs none, so --%s says nothing: leave it out, and give it to the command that runs the file", other)
+		}
+	}
+	if len(args) > 0 {
+		return fmt.Errorf("--from-har reads one HAR and prints to standard output, so leave out %q; to write a file: caddy cors test --from-har page.har > cors.test", args)
+	}
+	name := flags.String("from-har")
+	switch name {
+	case "":
+		return errors.New("which HAR has the calls? Write its name: caddy cors test --from-har page.har")
+	case "-":
+		return writeSuite(ctx, cmd.OutOrStdout(), "standard input", cmd.InOrStdin(), flags)
+	}
+	har, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer har.Close()
+	if info, err := har.Stat(); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory, and not a HAR", name)
+	}
+	return writeSuite(ctx, cmd.OutOrStdout(), name, har, flags)
 }
 
 // exit returns the error that has a command of Caddy exit with the code.

@@ -153,11 +153,7 @@ func (e *UnrecognizedError) Error() string {
 
 // Read reads one text to its end. The error is an [*UnrecognizedError], or that of the reader.
 func Read(r io.Reader) (*Paste, error) {
-	in := bufio.NewReaderSize(r, 64<<10)
-	if err := skipBOM(in); err != nil {
-		return nil, err
-	}
-	isJSON, err := beginsObject(in)
+	in, isJSON, err := begin(r)
 	if err != nil {
 		return nil, err
 	}
@@ -172,6 +168,29 @@ func Read(r io.Reader) (*Paste, error) {
 		return nil, &UnrecognizedError{fmt.Sprintf("the text is longer than %d MiB, which only a HAR can be", maxText>>20)}
 	}
 	return readText(string(text))
+}
+
+// ReadHAR reads a HAR to its end, entry by entry: it may be longer than what fits in memory. The error is an
+// [*UnrecognizedError] with a reason, or that of the reader.
+func ReadHAR(r io.Reader) (*Paste, error) {
+	in, isJSON, err := begin(r)
+	if err != nil {
+		return nil, err
+	}
+	if !isJSON {
+		return nil, &UnrecognizedError{"the text does not begin as a JSON object does"}
+	}
+	return readHAR(in)
+}
+
+// begin reports whether a text begins as a JSON object does.
+func begin(r io.Reader) (in *bufio.Reader, isJSON bool, err error) {
+	in = bufio.NewReaderSize(r, 64<<10)
+	if err := skipBOM(in); err != nil {
+		return nil, false, err
+	}
+	isJSON, err = beginsObject(in)
+	return in, isJSON, err
 }
 
 func skipBOM(in *bufio.Reader) error {

@@ -203,6 +203,7 @@ type variant struct {
 	maxAge    string   // and, if it may ask for the method
 	status    int
 	vary      []string // of the answer to a preflight
+	varies    []string // and of other responses
 }
 
 var variants = [2]variant{
@@ -226,6 +227,7 @@ var variants = [2]variant{
 		maxAge: "Access-Control-Max-Age: 3600",
 		status: 204,
 		vary:   varyPreflight,
+		varies: varyOrigin,
 	},
 	{
 		version: "b",
@@ -253,6 +255,7 @@ var variants = [2]variant{
 		maxAge: "Access-Control-Max-Age: 7200",
 		status: 200,
 		vary:   append([]string{"Access-Control-Request-Private-Network"}, varyPreflight...),
+		varies: []string{"Origin", "Sec-Fetch-Mode", "Sec-Fetch-Site"},
 	},
 }
 
@@ -272,11 +275,11 @@ func (v variant) want(r pageRequest) (line, body string) {
 		}
 		return summary(v.status, lines, v.vary), ""
 	case allowed:
-		return summary(200, append(lines, v.actual...), varyOrigin), body
+		return summary(200, append(lines, v.actual...), v.varies), body
 	case r.origin != "" && v.denied != 200:
-		return summary(v.denied, nil, varyOrigin), ""
+		return summary(v.denied, nil, v.varies), ""
 	}
-	return summary(200, nil, varyOrigin), body
+	return summary(200, nil, v.varies), body
 }
 
 // Whatever is asked while the configuration is replaced, the answer is whole, and by one of the two policies alone; and
@@ -350,7 +353,20 @@ func (s *soak) reload(variants [2]variant, reloads int) reloadCost {
 			}`, v.version, values.Replace(v.directive), backend.Listener.Addr(), plain, secure)
 	}
 	options := []string{"admin " + admin, "default_bind 127.0.0.1"}
-	running := func() string { return livecaddy.Send(s, "GET", "http://"+admin+"/config/", nil).Text }
+	running := func() (config string) {
+		// The admin server that a reload replaces may still take a connection, and close it.
+		livecaddy.Eventually(s, "the running configuration", func() bool {
+			res, err := http.Get("http://" + admin + "/config/")
+			if err != nil {
+				return false
+			}
+			defer res.Body.Close()
+			text, err := io.ReadAll(res.Body)
+			config = string(text)
+			return err == nil
+		})
+		return config
+	}
 	server := livecaddy.Start(s, caddyfile(variants[1]), options...)
 	configs := [2]string{1: running()}
 	server.Reload(caddyfile(variants[0]), options...)

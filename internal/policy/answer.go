@@ -386,20 +386,45 @@ func (f *fields) addVary(present []string, names *varyNames) {
 		f.setVary(present, "*")
 		return
 	}
-	value := present[0]
-	for _, more := range present[1:] {
-		value = join(value, more)
-	}
+	var missing []string
 	if len(names.names) > 0 && !containsAny(present, names.names) {
-		value = join(value, names.joined)
+		missing = names.whole
 	} else {
 		for _, name := range names.names {
 			if !httpguts.HeaderValuesContainsToken(present, name) {
-				value = join(value, name)
+				missing = append(missing, name)
 			}
 		}
 	}
-	f.setVary(present, value)
+	f.setVary(present, joinLines(present, missing))
+}
+
+// joinLines returns the lines of a field, and of what is added to it, as one line. Each byte is copied at most once, however
+// many lines a backend sends.
+func joinLines(present, added []string) string {
+	if len(present) == 1 && len(added) == 0 {
+		return present[0]
+	}
+	size := 0
+	for _, lines := range [...][]string{present, added} {
+		for _, line := range lines {
+			size += len(line) + len(", ")
+		}
+	}
+	var joined strings.Builder
+	joined.Grow(size)
+	for _, lines := range [...][]string{present, added} {
+		for _, line := range lines {
+			if line == "" {
+				continue
+			}
+			if joined.Len() > 0 {
+				joined.WriteString(", ")
+			}
+			joined.WriteString(line)
+		}
+	}
+	return joined.String()
 }
 
 // setVary sets the field, unless it has the value already.
@@ -417,10 +442,12 @@ func containsAny(lines, names []string) bool {
 type varyNames struct {
 	names  []string
 	joined string
+	whole  []string // joined alone
 }
 
 func newVaryNames(names []string) varyNames {
-	return varyNames{names: names, joined: strings.Join(names, ", ")}
+	joined := strings.Join(names, ", ")
+	return varyNames{names: names, joined: joined, whole: []string{joined}}
 }
 
 // debugValue explains a decision as a Structured Field (RFC 9651): an Item whose token is the outcome.

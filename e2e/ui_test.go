@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -188,6 +189,142 @@ http://api.example.com {
 	}
 }
 
+// paste pastes a text, and clicks on Check.
+func (d *driver) paste(text string) {
+	d.t.Helper()
+	d.fill(map[string]string{"paste": text})
+}
+
+// drop drops a file on the page, as far as a script can: not every engine lets it make a drag with a file.
+func (d *driver) drop(name, text string) {
+	d.t.Helper()
+	d.must("window.dropped = ''", nil)
+	for part := range slices.Chunk([]byte(text), 8<<10) { // WebKit's inspector reads no long commands
+		d.must(fmt.Sprintf("window.dropped += decodeURIComponent(%q), true", url.PathEscape(string(part))), nil)
+	}
+	d.must(fmt.Sprintf(`(() => {
+		const drop = new Event("drop", {bubbles: true, cancelable: true})
+		drop.dataTransfer = {types: ["Files"], files: [new File([dropped], %q)]}
+		document.body.dispatchEvent(drop)
+		return drop.defaultPrevented
+	})()`, name), nil)
+}
+
+// From what the browser gave a person to the Caddyfile that is right, in every engine: what was pasted is drawn, the edit is
+// shown, and written on a click; then the call is drawn again.
+func TestUIPaste(t *testing.T) {
+	const caddyfile = "http://api.example.com {\n\tcors http://app.example.com\n\trespond hello\n}\n"
+	har, err := os.ReadFile("../internal/check/pasted/testdata/chromium.har")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, engine := range engines {
+		t.Run(engine.name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"Caddyfile": caddyfile})
+			command := startUI(t, dir, "--config", "Caddyfile", "--write", "--address", "127.0.0.1:1")
+			d := drive(t, engine, command.network(), command.link)
+			d.wait(uiReady)
+			for _, test := range []struct {
+				name, text string
+				shows      []string // before and after the edit
+				edit       string   // a line of it
+			}{
+				{
+					name: "a line of Chromium's console",
+					text: "Access to fetch at 'http://api.example.com/orders' from origin 'http://new.example.com' has been blocked by CORS policy: " +
+						"No 'Access-Control-Allow-Origin' header is present on the requested resource.",
+					shows: []string{"GET /orders", "Origin: http://new.example.com", "200", "no Access-Control-Allow-Origin", "Blocked here", "Caddyfile:2"},
+					edit:  "+\tcors http://app.example.com http://new.example.com",
+				},
+				{
+					name:  "Copy as cURL",
+					text:  "curl 'http://api.example.com/orders/7' -H 'Origin: http://curl.example.com' -H 'X-Api-Key: secret'",
+					shows: []string{"OPTIONS /orders/7", "preflight", "Access-Control-Request-Headers: x-api-key", "Blocked here", "GET /orders/7", "not sent"},
+					edit:  "+\t\tallow_headers x-api-key",
+				},
+				{
+					name: "Copy as fetch",
+					text: `fetch("http://api.example.com/orders", {"headers": {"x-api-key": "k", "x-trace": "1"}, "referrer": "http://new.example.com/", ` +
+						`"method": "GET", "mode": "cors", "credentials": "include"});`,
+					shows: []string{"OPTIONS /orders", "Access-Control-Request-Headers: x-api-key,x-trace", "Blocked here"},
+					edit:  "+\t\tallow_credentials",
+				},
+			} {
+				d.paste(test.text)
+				d.wait("document.getElementById('verdict')?.innerText === 'Blocked'")
+				shown := d.text("document.getElementById('result').textContent")
+				at := 0
+				for _, words := range append(test.shows, test.edit) {
+					i := strings.Index(shown[at:], words)
+					if i < 0 {
+						t.Errorf("%s: there is no %q after the others in %s", test.name, words, shown)
+						break
+					}
+					at += i
+				}
+				before := read(t, dir, "Caddyfile")
+				if strings.Contains(before, strings.TrimPrefix(test.edit, "+")+"\n") {
+					t.Fatalf("%s: the file has %q before it was applied", test.name, test.edit)
+				}
+				d.must("document.querySelector('#result .apply').click()", nil)
+				d.wait("document.getElementById('verdict')?.innerText === 'Allowed' && document.querySelector('.written')")
+				if written := d.text("document.querySelector('.written').innerText"); !strings.HasPrefix(written, "Written: Caddyfile") {
+					t.Errorf("%s: it says %q", test.name, written)
+				}
+				if after := read(t, dir, "Caddyfile"); !strings.Contains(after, strings.TrimPrefix(test.edit, "+")) {
+					t.Errorf("%s: after it was applied, the file is %q", test.name, after)
+				}
+				if rows := d.text("document.querySelectorAll('.rows .failing').length"); rows != "0" {
+					t.Errorf("%s: it is drawn again with %s failing steps", test.name, rows)
+				}
+			}
+
+			// A HAR is a table, the blocked calls first, and a click opens one. Neither asks anything of a server.
+			d.must("document.getElementById('paste').value = ''", nil)
+			d.drop("chromium.har", string(har))
+			d.wait("document.getElementById('archive')")
+			if summary := d.text("document.querySelector('.summary').innerText"); !strings.HasPrefix(summary, "24 calls to other origins, 14 blocked") {
+				t.Errorf("of the HAR, it says %q", summary)
+			}
+			if signs := d.text("[...document.querySelectorAll('#archive .sign')].map(sign => sign.textContent).join()"); !strings.HasPrefix(signs, strings.Repeat("Blocked,", 14)) ||
+				strings.Count(signs, "Blocked") != 14 {
+				t.Errorf("the table has %s", signs)
+			}
+			d.must("[...document.querySelectorAll('#archive button')].find(b => b.textContent === 'DELETE https://api.example.com/ok').click()", nil)
+			d.wait("document.getElementById('verdict')?.innerText === 'Blocked'")
+			if shown := d.text("document.getElementById('result').textContent"); !strings.Contains(shown, "Method DELETE is not allowed by Access-Control-Allow-Methods in preflight response") ||
+				!strings.Contains(shown, "OPTIONS /ok") {
+				t.Errorf("the call of the HAR is shown as %s", shown)
+			}
+
+			// A file that is none is told to be none, and a text that was changed by hand elsewhere is not overwritten.
+			d.drop("x.har", `{"log": {}`)
+			d.wait("!document.getElementById('form-problem').hidden")
+			d.paste("curl http://api.example.com/orders -H 'Origin: http://late.example.com'")
+			d.wait("document.querySelector('#result .apply')")
+			changed := read(t, dir, "Caddyfile") + "# Somebody else was here.\n"
+			if err := os.WriteFile(filepath.Join(dir, "Caddyfile"), []byte(changed), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			d.must("document.querySelector('#result .apply').click()", nil)
+			d.wait("document.querySelector('#result .alert:not([hidden])')?.innerText.includes('changed')")
+			if read(t, dir, "Caddyfile") != changed {
+				t.Error("what somebody else has written is lost")
+			}
+		})
+	}
+}
+
+// read reads a file of a folder.
+func read(t *testing.T, dir, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // untaken checks that nothing that strangers have sent has become a part of the page.
 func (d *driver) untaken(where string) {
 	d.t.Helper()
@@ -199,13 +336,15 @@ func (d *driver) untaken(where string) {
 	}
 }
 
-// Denials show as they come, as text.
+// Denials show as they come, as text, and those that are chosen are allowed by one edit.
 func TestUIDenials(t *testing.T) {
 	o := livecaddy.Observe(t, "cors https://app.example.com {\nallow_headers Content-Type\n}\nrespond hello")
-	command := startUI(t, folder(t, nil), "--address", o.Admin)
+	caddyfile := o.URL + " {\n\tcors https://app.example.com {\n\t\tallow_headers Content-Type\n\t}\n\trespond hello\n}\n"
 	for _, engine := range engines {
 		t.Run(engine.name, func(t *testing.T) {
 			livecaddy.ForgetDenials(t)
+			dir := folder(t, map[string]string{"Caddyfile": caddyfile})
+			command := startUI(t, dir, "--address", o.Admin, "--config", "Caddyfile", "--write")
 			d := drive(t, engine, command.network(), command.link)
 			d.wait(uiReady)
 			d.must("location.hash = '#denials'", nil)
@@ -231,9 +370,35 @@ func TestUIDenials(t *testing.T) {
 			// What is denied now is in the plot.
 			d.wait("[...document.querySelectorAll('.plot')].filter(plot => plot.getAttribute('aria-label').startsWith('1 in the last hour')).length === 3")
 
+			// Two are chosen, and stay chosen while others come.
+			const box = "[...document.querySelectorAll('.denial')].find(row => row.textContent.includes(%q)).querySelector('input')"
+			for _, words := range []string{"https://evil.example.com", "<b>bold</b>"} {
+				d.must(fmt.Sprintf(box+".click()", words), nil)
+			}
+			livecaddy.Send(t, "GET", o.URL+"/later", map[string]string{"Origin": "https://later.example.com"})
+			livecaddy.Send(t, "GET", o.URL+"/a", map[string]string{"Origin": "https://evil.example.com"})
+			d.wait(rows + ".length === 4 && document.querySelectorAll('.denial input:checked').length === 2")
+			if chosen := d.text("document.getElementById('chosen-count').innerText"); chosen != "2 denials are chosen." {
+				t.Errorf("it says %q", chosen)
+			}
+			d.must("document.getElementById('allow').click()", nil)
+			d.wait("document.querySelector('#allowed .diff')")
+			d.untaken("the edit of what was chosen")
+			if read(t, dir, "Caddyfile") != caddyfile {
+				t.Error("the file was written before the click on Apply")
+			}
+			d.must("document.querySelector('#allowed .apply').click()", nil)
+			d.wait("document.querySelector('#allowed .written') && !document.querySelector('#allowed .diff')")
+			want := strings.Replace(caddyfile, "cors https://app.example.com", "cors https://app.example.com https://evil.example.com", 1)
+			if got := read(t, dir, "Caddyfile"); got != want {
+				t.Errorf("the file is %q, want %q", got, want)
+			}
+			d.must("document.getElementById('choose-none').click()", nil)
+			d.wait("document.getElementById('chosen').hidden && document.querySelectorAll('.denial input:checked').length === 0")
+
 			// A click opens the call.
 			d.must("[...document.querySelectorAll('#denials-real button')].find(b => b.textContent === 'https://evil.example.com').click()", nil)
-			d.wait("document.getElementById('verdict')?.innerText === 'Blocked'")
+			d.wait("document.getElementById('verdict')?.innerText === 'Allowed'") // by the configuration as it is now
 			if url := d.text("document.getElementById('url').value"); url != o.URL+"/a" {
 				t.Errorf("the call is %s", url)
 			}

@@ -87,7 +87,7 @@ func allow(ctx context.Context, cmd *cobra.Command, flags caddycmd.Flags, args [
 	}
 	out := cmd.OutOrStdout()
 	for _, a := range report.Allowances {
-		fmt.Fprintf(out, "%d  %s\n", a.Number, a.text())
+		fmt.Fprintf(out, "%d  %s\n", a.Number, strings.Join(a.Says(), "\n   "))
 	}
 	switch {
 	case report.Diff != "":
@@ -104,7 +104,7 @@ func allow(ctx context.Context, cmd *cobra.Command, flags caddycmd.Flags, args [
 		return nil
 	}
 	if flags.Bool("write") {
-		written, err := report.Write()
+		written, err := report.edited.write()
 		if err != nil {
 			return err
 		}
@@ -122,8 +122,14 @@ type numbered struct {
 	denial denials.Denial
 }
 
-// Numbered returns a denial under a number, for [Allow].
-func Numbered(number int, d denials.Denial) numbered { return numbered{number, d} }
+// Numbered numbers denials from 1 on, for [Allow].
+func Numbered(chosen ...denials.Denial) []numbered {
+	list := make([]numbered, len(chosen))
+	for i, d := range chosen {
+		list[i] = numbered{i + 1, d}
+	}
+	return list
+}
 
 // A Configuration is the file that is edited.
 type Configuration struct {
@@ -178,8 +184,8 @@ func (r *AllowReport) allAllowed() bool {
 	return true
 }
 
-// text is the allowance for a person.
-func (a Allowance) text() string {
+// Says is the allowance for a person, in printable ASCII: a sentence on the call, and then what else there is to say.
+func (a Allowance) Says() []string {
 	said := map[string]string{
 		triedAlready:   "is allowed by this configuration as it is: is it the one that runs? A reload takes it over.",
 		triedAllowed:   "is allowed with the edit: it was tried.",
@@ -200,7 +206,7 @@ func (a Allowance) text() string {
 	for i, line := range lines {
 		lines[i] = printable.ASCII(line)
 	}
-	return strings.Join(lines, "\n   ")
+	return lines
 }
 
 // Allow looks for the edit of a configuration that has denied calls allowed, one after the other. It makes no request that
@@ -241,9 +247,6 @@ func Allow(ctx context.Context, h Handler, of Configuration, chosen ...numbered)
 	}
 	return report, nil
 }
-
-// Write writes the edit, and returns the names of the files.
-func (r *AllowReport) Write() ([]string, error) { return r.edited.write() }
 
 // ofDenial returns the check of the call that was denied, as far as a denial tells.
 func (c *Check) ofDenial(d denials.Denial) *Check {

@@ -16,11 +16,23 @@ func (r *Report) Text(c *Check) string { return r.text(c, false) }
 // Write writes the edits to the files of the Caddyfile, all or none, and returns their names as they are written in it. A
 // file for whose path mayWrite has an error is not written, and neither are the others.
 func (r *Report) Write(mayWrite func(path string) error) ([]string, error) {
-	if r.edited == nil {
+	var err error
+	r.Written, err = r.edited.writeWhere(mayWrite)
+	return r.Written, err
+}
+
+// Write writes the edit as [Report.Write] does.
+func (r *AllowReport) Write(mayWrite func(path string) error) ([]string, error) {
+	return r.edited.writeWhere(mayWrite)
+}
+
+// writeWhere writes what has been edited, if all of it may be written.
+func (c *configuration) writeWhere(mayWrite func(path string) error) ([]string, error) {
+	if c == nil {
 		return nil, errors.New("there is nothing to write")
 	}
-	if r.edited.text != nil {
-		for _, file := range r.edited.text.Files() {
+	if c.text != nil {
+		for _, file := range c.text.Files() {
 			if file.Changed() {
 				if err := mayWrite(file.Path); err != nil {
 					return nil, err
@@ -28,8 +40,7 @@ func (r *Report) Write(mayWrite func(path string) error) ([]string, error) {
 			}
 		}
 	}
-	err := r.write()
-	return r.Written, err
+	return c.write()
 }
 
 // Recorded is the report on a call of a HAR, by its recorded answers: no request is made.

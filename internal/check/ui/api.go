@@ -59,7 +59,7 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request) {
 	report := c.Run(r.Context(), s.options.Handler)
 	result := Result{Call: asked.Call, Report: report, Share: share(report.Text(c), asked.Call, report)}
 	if report.Diff != "" {
-		result.Edit = s.edits.keep(report)
+		result.Edit = s.edits.keep(report.Write)
 	}
 	answer(w, http.StatusOK, result)
 }
@@ -84,14 +84,14 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusForbidden, Problem{Error: "Nothing is written: the command was started without --write."})
 		return
 	}
-	report := s.edits.get(asked.Edit)
-	if report == nil {
+	write := s.edits.get(asked.Edit)
+	if write == nil {
 		answer(w, http.StatusNotFound, Problem{Error: "This edit is too old: check the call again."})
 		return
 	}
 	s.checks.Lock()
 	defer s.checks.Unlock()
-	written, err := report.Write(s.mayWrite)
+	written, err := write(s.mayWrite)
 	if err != nil {
 		answer(w, http.StatusConflict, Problem{Error: err.Error()})
 		return
@@ -127,33 +127,37 @@ func (s *Server) mayWrite(path string) error {
 // maxEdits is how many edits can be applied: those of the last checks.
 const maxEdits = 20
 
-// edits are the reports whose edits can be applied, by names that nobody can guess.
+// An edit writes what the page has shown to the files for which mayWrite has no error, and returns their names.
+type edit func(mayWrite func(path string) error) (written []string, err error)
+
+// edits are those that can be applied, by names that nobody can guess.
 type edits struct {
-	mu      sync.Mutex
-	names   []string
-	reports map[string]*check.Report
+	mu     sync.Mutex
+	names  []string // the oldest first
+	byName map[string]edit
 }
 
-func (e *edits) keep(report *check.Report) (name string) {
+func (e *edits) keep(one edit) (name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.reports == nil {
-		e.reports = make(map[string]*check.Report)
+	if e.byName == nil {
+		e.byName = make(map[string]edit)
 	}
 	if len(e.names) == maxEdits {
-		delete(e.reports, e.names[0])
+		delete(e.byName, e.names[0])
 		e.names = e.names[1:]
 	}
 	name = rand.Text()
 	e.names = append(e.names, name)
-	e.reports[name] = report
+	e.byName[name] = one
 	return name
 }
 
-func (e *edits) get(name string) *check.Report {
+// get returns an edit, or nil if there is none of that name any more.
+func (e *edits) get(name string) edit {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.reports[name]
+	return e.byName[name]
 }
 
 // effect says what a call would do that could change something.

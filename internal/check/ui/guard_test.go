@@ -2,9 +2,11 @@ package ui_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -35,12 +37,21 @@ func serve(t *testing.T, options ui.Options) *served {
 	t.Helper()
 	// No fix of these tests has a risk that the handler would have to be asked about.
 	options.Handler.Problems = func(json.RawMessage, string) []policy.Problem { return nil }
-	server := httptest.NewUnstartedServer(nil)
-	page := ui.NewServer(server.Listener.Addr().String(), options)
-	server.Config.Handler = page
-	server.Start()
-	t.Cleanup(server.Close)
-	s := &served{t: t, link: page.Link(), origin: server.URL}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := ui.NewServer(listener.Addr().String(), options)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- page.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	s := &served{t: t, link: page.Link(), origin: "http://" + listener.Addr().String()}
 	response := s.send(http.MethodGet, s.link, "", nil)
 	cookies := response.Cookies()
 	if response.StatusCode != http.StatusOK || len(cookies) != 1 {
@@ -108,6 +119,7 @@ var requests = []struct{ method, path, body string }{
 	{"GET", "/api/about", ""},
 	{"GET", "/api/denials", ""},
 	{"POST", "/api/check", call},
+	{"POST", "/api/allow", `{"denials": ["x"]}`},
 	{"POST", "/api/apply", `{"edit": "x"}`},
 	{"POST", "/api/read", "curl https://api.example.com"},
 	{"GET", "/api/recorded/x/0", ""},

@@ -53,12 +53,13 @@ func NewServer(host string, options Options) *Server {
 	s.watcher = newWatcher(func() (*denials.Report, error) { return ask(options.Admin) })
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", servePage("index.html"))
-	for _, name := range []string{"style.css", "app.js", "call.js", "denials.js", "dom.js", "drawing.js", "icon.svg"} {
+	for _, name := range []string{"style.css", "app.js", "call.js", "denials.js", "dom.js", "drawing.js", "edit.js", "icon.svg"} {
 		mux.HandleFunc("GET /"+name, servePage(name))
 	}
 	mux.HandleFunc("GET /api/about", s.about)
 	mux.HandleFunc("GET /api/denials", s.denials)
 	mux.HandleFunc("POST /api/check", s.check)
+	mux.HandleFunc("POST /api/allow", s.allow)
 	mux.HandleFunc("POST /api/apply", s.apply)
 	mux.HandleFunc("POST /api/read", s.readPaste)
 	mux.HandleFunc("GET /api/recorded/{archive}/{number}", s.recorded)

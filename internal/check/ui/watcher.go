@@ -159,6 +159,20 @@ func (c *counts) advance(to time.Time) {
 
 func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 
+// denial returns a denial of the list that was last shown, by its ID.
+func (w *watcher) denial(id string) (d denials.Denial, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.report != nil {
+		for _, d := range w.report.Denials {
+			if d.ID == id {
+				return d, true
+			}
+		}
+	}
+	return denials.Denial{}, false
+}
+
 // A Watched is the list of denials as the page shows it.
 type Watched struct {
 	Version string          `json:"version"`

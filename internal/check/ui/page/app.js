@@ -1,4 +1,4 @@
-import {$, ask, code, h} from "./dom.js"
+import {$, ask, code} from "./dom.js"
 import {startCall} from "./call.js"
 import {showDenials, startDenials} from "./denials.js"
 
@@ -24,7 +24,7 @@ document.querySelector(".skip").addEventListener("click", event => {
 const about = await ask("/api/about")
 $("about").append(...about.config ? ["Checked against ", code(about.config)] : ["Checked against live servers"])
 startCall(about)
-startDenials()
+startDenials(about)
 addEventListener("hashchange", route)
 route()
 document.documentElement.dataset.ready = ""

@@ -1,5 +1,6 @@
 import {$, Problem, ask, code, copyButton, h, say, visible} from "./dom.js"
 import {drawing} from "./drawing.js"
+import {edit, patch} from "./edit.js"
 
 let about
 
@@ -191,7 +192,7 @@ function changes(answer) {
     h("h3", {id: "fixes-title"}, "What to change"),
     report.unseen && h("ul", {class: "fixes"}, report.unseen.map(unseen => h("li", null, code(`${unseen.file}:${unseen.line}`), ": ", code(unseen.text), " did not see the request: ", visible(unseen.why), "."))),
     h("ul", {class: "fixes"}, report.fixes.filter(fix => fix.advice).map(fix => h("li", null, visible(fix.advice)))),
-    report.diff ? edit(answer) : lines.length > 0 && linesToWrite(lines, report.patch),
+    report.diff ? editOf(answer) : lines.length > 0 && linesToWrite(lines, report.patch),
     tried(report, lines.length > 0),
     report.loses && h("ul", {class: "fixes"}, report.loses.map(loss => h("li", {class: "loss"}, loss.origin
       ? ["It would take this away: a page of ", code(loss.origin), " calls ", code(`${loss.method} ${loss.url}`), ", which is allowed now."]
@@ -199,44 +200,33 @@ function changes(answer) {
   )
 }
 
-function edit(answer) {
-  const {report} = answer
-  const places = [...new Set(report.fixes.filter(fix => fix.file).map(fix => fix.at ? `${fix.file}:${fix.at}` : fix.file))]
-  const apply = about.write && answer.edit && h("button", {type: "button", id: "apply", class: "primary", onclick: () => busy(() => ask("/api/apply", {edit: answer.edit}), async (done, error) => {
-    if (error) return problemAt(apply, error.message)
-    apply.disabled = true
-    say(`Written: ${done.written.join(", ")}`)
-    await check(answer.call)
-    $("result").prepend(h("p", {class: "written"}, "Written: ", done.written.map((name, i) => [i > 0 && ", ", code(name)])))
-  })}, "Apply")
-  return [
-    places.length > 0 && h("p", {class: "places"}, "In ", places.map((place, i) => [i > 0 && ", ", code(place)])),
-    h("pre", {class: "diff", tabindex: 0, "aria-label": "The edit, as a diff"}, report.diff.replace(/\n$/, "").split("\n").map(line =>
-      h("span", {class: line.startsWith("---") || line.startsWith("+++") || line.startsWith("@@") ? "place" : line.startsWith("+") ? "added" : line.startsWith("-") ? "removed" : null}, visible(line).replaceAll("\\u{9}", "\t"), "\n"))),
-    h("div", {class: "actions"}, apply, copyButton("Copy", () => report.diff)),
-  ]
+function editOf(answer) {
+  const {call, report} = answer
+  return edit({
+    diff: report.diff,
+    places: [...new Set(report.fixes.filter(fix => fix.file).map(fix => fix.at ? `${fix.file}:${fix.at}` : fix.file))],
+    name: about.write && answer.edit,
+    follows: async written => {
+      $("result").prepend(written)
+      await check(call)
+      $("result").prepend(written) // again, above what the check has shown
+    },
+  })
 }
 
-function problemAt(element, text) {
-  element.parentElement.nextElementSibling?.classList.contains("alert") && element.parentElement.nextElementSibling.remove()
-  element.parentElement.after(h("p", {class: "alert", role: "alert"}, visible(text)))
-}
-
-function linesToWrite(fixes, patch) {
+function linesToWrite(fixes, operations) {
   const groups = []
   for (const fix of fixes) {
     const last = groups.at(-1)
     if (last?.block === fix.block && last.site === fix.site && last.action === fix.action) last.lines.push(fix)
     else groups.push({...fix, lines: [fix]})
   }
-  const text = patch ? JSON.stringify(patch, null, 2) : fixes.map(fix => fix.line).join("\n")
   return [
     h("ul", {class: "fixes"}, groups.map(({block, site, action, lines}) => h("li", null,
       block === "site" ? "In the block of the site " : ["In the ", code(block), " block of the site "], code(site), action === "remove" ? ", remove:" : ":",
       h("pre", {class: "diff", tabindex: 0}, lines.map(fix => h("span", {class: action === "remove" ? "removed" : "added"}, visible(fix.line), fix.replaces && h("span", {class: "muted"}, `   (in the place of ${visible(fix.replaces)})`), "\n"))),
     ))),
-    patch && h("pre", {class: "diff", tabindex: 0, "aria-label": "The edit, as a JSON Patch"}, text.split("\n").map(line => [visible(line), "\n"])),
-    h("div", {class: "actions"}, copyButton(patch ? "Copy the JSON Patch" : "Copy", () => text)),
+    operations ? patch(operations) : h("div", {class: "actions"}, copyButton("Copy", () => fixes.map(fix => fix.line).join("\n"))),
   ]
 }
 

@@ -1,5 +1,6 @@
 import {$, Problem, ask, code, h, svg, visible} from "./dom.js"
 import {openCall} from "./call.js"
+import {edit, patch} from "./edit.js"
 
 const period = 2000
 
@@ -8,7 +9,18 @@ let list = []
 const rows = new Map() // by the denials' IDs: the row, and what it shows
 let shown = false
 
-export function startDenials() {
+let about
+const chosen = new Set() // the IDs of the denials that are to be allowed
+
+export function startDenials(known) {
+  about = known
+  $("allow").addEventListener("click", () => allow())
+  $("choose-none").addEventListener("click", () => {
+    chosen.clear()
+    for (const box of document.querySelectorAll(".denial input")) box.checked = false
+    showChosen()
+    $("denials-title").focus()
+  })
   $("filter").addEventListener("input", render)
   document.addEventListener("visibilitychange", () => look())
   setInterval(look, period)
@@ -68,6 +80,8 @@ function render() {
   })
   const ids = new Set(list.map(d => d.id))
   for (const id of rows.keys()) if (!ids.has(id)) rows.delete(id)
+  for (const id of chosen) if (!ids.has(id)) chosen.delete(id)
+  showChosen()
   place($("denials-real"), matching.filter(d => !d.report_only))
   const reported = matching.filter(d => d.report_only)
   place($("denials-reported"), reported)
@@ -95,17 +109,66 @@ function rowOf(d) {
   if (known?.text === text) return known.row
   const row = known?.row ?? h("li", {class: "denial"})
   rows.set(d.id, {row, text})
-  const focused = row.contains(document.activeElement)
+  const focused = row.contains(document.activeElement) && document.activeElement.localName
   row.replaceChildren(
-    h("h3", null, h("button", {type: "button", class: "link", onclick: () => openCall(d.call)}, h("bdi", null, visible(d.origin || '""')))),
+    h("h3", null, choice(d), h("button", {type: "button", class: "link", onclick: () => openCall(d.call)}, h("bdi", null, visible(d.origin || '""')))),
     h("p", {class: "what"}, what(d)),
     h("p", {class: "where"}, h("b", null, visible(d.method)), " ", h("bdi", null, visible(d.host + d.path)), d.policy !== "default" && h("span", {class: "tag"}, "policy ", visible(d.policy))),
     h("p", {class: "often"}, h("b", null, d.count.toLocaleString()), d.count === 1 ? " time" : " times", h("span", {class: "muted"}, ", last at ", h("time", {datetime: d.last_seen}, time(d.last_seen)))),
     plot(d.minutes),
     h("pre", {class: "fix"}, d.fix.split("\n").map(visible).join("\n")),
   )
-  if (focused) row.querySelector("button").focus()
+  if (focused) row.querySelector(focused)?.focus()
   return row
+}
+
+// choice is the box by which a denial is chosen. Without a configuration there is nothing to edit.
+function choice(d) {
+  if (!about.config) return null
+  const box = h("input", {type: "checkbox", "aria-label": `Choose: ${visible(d.origin)}, ${visible(d.method)} ${visible(d.host + d.path)}`, onchange: () => {
+    if (box.checked) chosen.add(d.id)
+    else chosen.delete(d.id)
+    showChosen()
+  }})
+  box.checked = chosen.has(d.id)
+  return box
+}
+
+function showChosen() {
+  $("chosen").hidden = chosen.size === 0
+  $("chosen-count").textContent = chosen.size === 1 ? "1 denial is chosen." : `${chosen.size} denials are chosen.`
+}
+
+// allow shows the one edit that allows the denials that are chosen.
+async function allow(ids = [...chosen], written = null) {
+  const button = $("allow")
+  if (button.disabled) return
+  button.disabled = true
+  $("allowed").setAttribute("aria-busy", "true")
+  try {
+    showAllowed(await ask("/api/allow", {denials: ids}), ids, written)
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    $("allowed").replaceChildren(...[written, h("p", {class: "alert", role: "alert"}, visible(error.message))].filter(part => part))
+  } finally {
+    button.disabled = false
+    $("allowed").removeAttribute("aria-busy")
+  }
+  $("allowed").focus({preventScroll: true})
+  $("allowed").scrollIntoView({block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth"})
+}
+
+function showAllowed({report, says, edit: name}, ids, written) {
+  const title = report.diff || report.patch ? "One edit for what is chosen" : "What is chosen"
+  $("allowed").replaceChildren(...[
+    written,
+    h("section", {class: "card", "aria-labelledby": "allowed-title"},
+      h("h3", {id: "allowed-title"}, title),
+      h("ol", {class: "fixes allowances"}, says.map(([sentence, ...more]) => h("li", null, visible(sentence), more.map(line => h("p", {class: "muted"}, visible(line)))))),
+      report.diff ? edit({diff: report.diff, name: about.write && name, follows: written => allow(ids, written)}) : report.patch && patch(report.patch),
+    ),
+  ].filter(part => part))
+  say(`${title}. ${says.map(([sentence]) => sentence).join(" ")}`)
 }
 
 // what says what was denied, as "caddy cors denials" does.

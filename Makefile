@@ -23,6 +23,9 @@ CYCLONEDX = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 BENCHSTAT = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 UNITS = .unit:(ns/op OR B/op OR allocs/op OR added-ns/op OR added-B/op OR added-allocs/op)
 
+# The modules of their own: what they need is nothing that users of this module should depend on.
+MODULES = bench docs/dockerproxy
+
 # How long each fuzz target runs.
 FUZZTIME = 10m
 
@@ -37,7 +40,7 @@ test: lint tests
 
 tests: packages
 	CADDY_CORS_BROWSERS=required go test -race -count=1 -timeout=40m ./...
-	cd bench && go test -count=1 ./...
+	@set -e; for module in $(MODULES); do (cd $$module && go test -count=1 ./...); done
 
 packages:
 ifneq ($(strip $(PACKAGES)),)
@@ -51,7 +54,7 @@ lint:
 	go mod tidy -diff
 	go vet ./...
 	go run $(STATICCHECK) ./...
-	cd bench && go mod tidy -diff && go vet ./... && go run $(STATICCHECK) ./...
+	@set -e; for module in $(MODULES); do (cd $$module && go mod tidy -diff && go vet ./... && go run $(STATICCHECK) ./...); done
 	go run $(ACTIONLINT)
 
 # Runs every fuzz target, one after the other, up to the first finding. Little time goes into making inputs shorter: what

@@ -118,6 +118,8 @@ func TestVersions(t *testing.T) {
 		{"docs/install.md", `FROM caddy:([\d.]+)`, caddyVersion},
 		{"bench/go.mod", goLine, goVersion},
 		{"bench/go.mod", caddyLine, caddyVersion},
+		{"docs/dockerproxy/go.mod", goLine, goVersion},
+		{"docs/dockerproxy/go.mod", caddyLine, caddyVersion},
 	} {
 		found := submatches(test.pattern, readFile(t, test.file))
 		if len(found) == 0 {

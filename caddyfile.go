@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +18,9 @@ import (
 
 	"github.com/caddy-cors/caddy-cors/internal/check"
 	"github.com/caddy-cors/caddy-cors/internal/origin"
+	"github.com/caddy-cors/caddy-cors/internal/placement"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
+	"github.com/caddy-cors/caddy-cors/internal/spelling"
 )
 
 func init() {
@@ -46,11 +47,13 @@ func parseDirective(helper httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, e
 		}
 	}
 	handler := new(Handler)
-	problems := handler.unmarshal(helper.Dispenser, placeholders{site.around.Maps, site.whole})
+	problems := handler.unmarshal(helper.Dispenser, placement.Placeholders{Maps: site.around.Maps, Whole: site.whole})
 	if err := inOrder(append(problems, site.check(handler, matcher, directive)...)); err != nil {
 		return nil, err
 	}
-	site.note(handler, time.Now())
+	if asJSON, err := json.Marshal(handler); err == nil {
+		site.note().Keep(asJSON, time.Now())
+	}
 	return check.Mark(helper.NewRoute(matcher, handler), directive), nil
 }
 
@@ -83,10 +86,10 @@ func parseDirective(helper httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, e
 // Lists are separated by spaces, commas or both, but for regular expressions. The error names all problems of the
 // directive, each with its file and line.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	return inOrder(h.unmarshal(d, placeholders{}))
+	return inOrder(h.unmarshal(d, placement.Placeholders{}))
 }
 
-func (h *Handler) unmarshal(d *caddyfile.Dispenser, known placeholders) []problemAt {
+func (h *Handler) unmarshal(d *caddyfile.Dispenser, known placement.Placeholders) []problemAt {
 	d.Next() // the directive's name
 	own := newParser(d)
 	own.list("allow_origins", &h.AllowOrigins)
@@ -113,7 +116,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser, known placeholders) []proble
 		_, problems, _ := options.compile(h.policyName(i), policy.Caddyfile, options.AllowOrigins, make([]policy.Source, len(options.AllowOriginsFromRaw)), unknown)
 		p.found(problems)
 		for j, text := range options.AllowOrigins {
-			p.found(known.check(text, j))
+			p.found(unset(known, text, j))
 		}
 	}
 	problems := own.problems
@@ -201,7 +204,7 @@ func (p *parser) block(options map[string]func(option string)) {
 			} else if looksLikeOrigin(option) {
 				p.failf(p.name, "%q is where an option is expected; an origin goes after allow_origins, on the same line: allow_origins %s", option, option)
 			} else {
-				p.failf(p.name, "unknown option %q; %s", option, meantAmong(option, slices.Sorted(maps.Keys(options)), "options"))
+				p.failf(p.name, "unknown option %q; %s", option, spelling.Among(option, slices.Sorted(maps.Keys(options)), "options"))
 			}
 			p.RemainingArgs()
 		}
@@ -236,7 +239,7 @@ func (p *parser) source(option string, sources *[]json.RawMessage) {
 			source = caddyconfig.JSONModuleObject(module, "source", name, nil)
 		}
 	} else {
-		p.failf(p.name, "%s: there is no source %q; %s", option, name, meantAmong(name, sourceNames(), "sources"))
+		p.failf(p.name, "%s: there is no source %q; %s", option, name, spelling.Among(name, sourceNames(), "sources"))
 		p.NewFromNextSegment() // passes over what it takes
 	}
 	*sources = append(*sources, source)
@@ -405,66 +408,6 @@ func inOrder(problems []problemAt) error {
 		errs = append(errs, problem.err)
 	}
 	return errors.Join(errs...)
-}
-
-// meantAmong says which of the names the word was meant to be, or where that is none, which there are.
-func meantAmong(word string, names []string, what string) string {
-	if name := nearest(word, names); name != "" {
-		return fmt.Sprintf("did you mean %q?", name)
-	}
-	return fmt.Sprintf("the %s are: %s", what, strings.Join(names, ", "))
-}
-
-// nearest returns the name that was most likely meant: the shortest that contains the parts of the word, or else the one with the
-// least edit distance (Levenshtein's) to it, if that is a third of the word's length at most. If there is none, it returns
-// "".
-func nearest(word string, names []string) string {
-	word = strings.ToLower(word)
-	best, least := "", math.MaxInt
-	for _, name := range names {
-		d := 100 + editDistance(word, name)
-		switch {
-		case containsParts(name, word):
-			d = len(name)
-		case d > 100+max(1, len(word)/3):
-			continue
-		}
-		if d < least {
-			best, least = name, d
-		}
-	}
-	return best
-}
-
-// containsParts reports whether the name contains all parts of the word, as allow_origins_regexp does those of
-// origin_regexp, and the word is no mere letter or two.
-func containsParts(name, word string) bool {
-	for part := range strings.SplitSeq(word, "_") {
-		if !strings.Contains(name, part) {
-			return false
-		}
-	}
-	return len(word) > 3
-}
-
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1) // the distances of a's prefix so far to each prefix of b
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitution := diagonal
-			if a[i] != b[j] {
-				substitution++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitution, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // Interface guards

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/caddy-cors/caddy-cors/internal/policy"
+	"github.com/caddy-cors/caddy-cors/internal/spelling"
 )
 
 // UnmarshalJSON decodes the handler. Fields that there are not become problems, which Provision reports beside all
@@ -21,7 +22,7 @@ func (h *Handler) UnmarshalJSON(data []byte) error {
 	}
 	h.raw = bytes.Clone(data)
 	for _, name := range unknownFields(data, handlerFields) {
-		h.unknown = append(h.unknown, unknownField("unknown field %q; %s", name, meantAmong(name, handlerFields, "fields")))
+		h.unknown = append(h.unknown, unknownField("unknown field %q; %s", name, spelling.Among(name, handlerFields, "fields")))
 	}
 	return nil
 }
@@ -36,7 +37,7 @@ func (p *Policy) UnmarshalJSON(data []byte) error {
 		if slices.Contains(handlerFields, name) {
 			p.unknown = append(p.unknown, unknownField(`%q is a field of the handler: move it out of "policies"`, name))
 		} else {
-			p.unknown = append(p.unknown, unknownField("unknown field %q; %s", name, meantAmong(name, policyFields, "fields")))
+			p.unknown = append(p.unknown, unknownField("unknown field %q; %s", name, spelling.Among(name, policyFields, "fields")))
 		}
 	}
 	return nil

@@ -87,8 +87,7 @@ type Handler struct {
 	policies  *policy.Policies
 	answers   *policy.Answers
 	tallies   []tally // one for each policy
-	directive denials.Directive
-	alike     alike
+	directive *denials.Directive
 	witness   policy.Witness
 }
 
@@ -250,7 +249,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 // Cleanup frees what provisioning has taken.
 func (h *Handler) Cleanup() error {
-	h.alike.forget()
+	if h.directive != nil {
+		h.directive.Forget()
+	}
 	return nil
 }
 

@@ -1,12 +1,10 @@
 package caddycors
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -67,7 +65,7 @@ func (h *Handler) observe(r *http.Request, asked *policy.Request, d *policy.Deci
 		t.counters.of(asked, d).Inc()
 	}
 	if d.Outcome == policy.Denied {
-		denials.Default.Add(denials.Request{Directive: &h.directive, HTTP: r, Asked: asked, Decision: d})
+		denials.Default.Add(denials.Request{Directive: h.directive, HTTP: r, Asked: asked, Decision: d})
 	}
 }
 
@@ -194,49 +192,13 @@ func (c *counters) of(r *policy.Request, d *policy.Decision) prometheus.Counter 
 	return k.denied[d.Reason]
 }
 
-// provisionDirective finds out which directive of the configuration this is. The server and the text of the
-// configuration tell, and among those that are alike in both, as in sites that import one snippet, their order. So a
-// reload that leaves the directive alone does not make another of it.
+// provisionDirective finds out which directive of the configuration this is.
 func (h *Handler) provisionDirective(ctx caddy.Context) error {
 	text, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
-	h.directive = denials.Directive{ReportOnly: h.ReportOnly, Logger: ctx.Logger()}
-	h.alike.configuration = sha256.Sum256(text)
-	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
-		h.directive.Server = server.Name()
-		h.alike.server = server
-	}
-	h.directive.ID = fmt.Sprintf("%s/%x/%d", h.directive.Server, h.alike.configuration[:8], h.alike.next())
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	h.directive = denials.NewDirective(server, text, h.ReportOnly, ctx.Logger())
 	return nil
-}
-
-// alike are directives of one server that have the same configuration.
-type alike struct {
-	server        *caddyhttp.Server // of one configuration that was loaded; nil beyond servers
-	configuration [sha256.Size]byte
-}
-
-// alikeCount counts them while a configuration is being loaded, one after the other in the order of the routes.
-var alikeCount struct {
-	sync.Mutex
-	n map[alike]int
-}
-
-func (a alike) next() int {
-	alikeCount.Lock()
-	defer alikeCount.Unlock()
-	if alikeCount.n == nil {
-		alikeCount.n = make(map[alike]int)
-	}
-	alikeCount.n[a]++
-	return alikeCount.n[a]
-}
-
-// forget makes the count go with the configuration.
-func (a alike) forget() {
-	alikeCount.Lock()
-	defer alikeCount.Unlock()
-	delete(alikeCount.n, a)
 }

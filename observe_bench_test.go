@@ -34,7 +34,7 @@ func oneOrigin(t testing.TB) *Handler {
 	return &Handler{
 		policies:  policy.NewPolicies(p),
 		tallies:   []tally{{policy: p, name: policy.DefaultName}},
-		directive: denials.Directive{ID: t.Name(), Logger: zap.NewNop()},
+		directive: &denials.Directive{ID: t.Name(), Logger: zap.NewNop()},
 	}
 }
 
@@ -79,7 +79,7 @@ func BenchmarkObserveDenied(b *testing.B) {
 				asked.Origin[0] = origins[i%distinct]
 				i++
 				d := h.policies.Decide(&asked)
-				l.Add(denials.Request{Directive: &h.directive, HTTP: r, Asked: &asked, Decision: &d})
+				l.Add(denials.Request{Directive: h.directive, HTTP: r, Asked: &asked, Decision: &d})
 			}
 			entries, _ := l.All()
 			b.ReportMetric(float64(len(entries)), "entries")

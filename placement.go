@@ -3,10 +3,8 @@ package caddycors
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -18,6 +16,14 @@ import (
 	"github.com/caddy-cors/caddy-cors/internal/placement"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 )
+
+// unset returns a problem for each placeholder of the origin with this index that nothing can ever set.
+func unset(known placement.Placeholders, text string, index int) (problems []policy.Problem) {
+	for _, message := range known.Unset(text) {
+		problems = append(problems, policy.Problem{Option: "allow_origins", Index: index, Message: message})
+	}
+	return problems
+}
 
 // need is what the handler needs of the requests that get to it.
 func (h *Handler) need() placement.Need {
@@ -50,6 +56,11 @@ func siteOf(helper httpcaddyfile.Helper) siting {
 	return s
 }
 
+// note is what the place tells, for when the handler is provisioned.
+func (s siting) note() placement.Note {
+	return placement.Note{At: fmt.Sprintf("%s:%d", s.directive.File, s.directive.Line), LastWords: s.around.LastWords}
+}
+
 // check returns what is wrong with a cors at its place, with that place.
 func (s siting) check(h *Handler, matcher caddy.ModuleMap, at caddyfile.Token) []problemAt {
 	p := parser{}
@@ -79,66 +90,6 @@ func bothOrigins(one, other placement.Directive) []string {
 	return args
 }
 
-// A note is what a Caddyfile tells of a cors, and its JSON does not.
-type note struct {
-	at        string // its file and line
-	lastWords []placement.LastWord
-	expires   time.Time
-}
-
-// notes are those of the directives that were adapted, by the JSON of their handlers, which is loaded next as a rule. Each
-// is for one load, and for a minute: JSON that comes later, and is the same, may be from elsewhere.
-var notes = struct {
-	sync.Mutex
-	byJSON map[string][]note
-}{byJSON: make(map[string][]note)}
-
-const (
-	noteLifetime = time.Minute
-	maxNotes     = 10_000 // handlers that notes are kept of
-)
-
-// note notes where the handler stands.
-func (s siting) note(h *Handler, now time.Time) {
-	raw, err := json.Marshal(h)
-	if err != nil {
-		return
-	}
-	notes.Lock()
-	defer notes.Unlock()
-	if len(notes.byJSON) >= maxNotes {
-		clear(notes.byJSON)
-	}
-	list := slices.DeleteFunc(notes.byJSON[string(raw)], func(n note) bool { return now.After(n.expires) })
-	at := fmt.Sprintf("%s:%d", s.directive.File, s.directive.Line)
-	notes.byJSON[string(raw)] = append(list, note{at, s.around.LastWords, now.Add(noteLifetime)})
-}
-
-// takeNote returns the note of a handler, if this process has just adapted it: the newest, and of several handlers that are
-// equal one that has as many operations with the last word.
-func takeNote(h *Handler, lastWords int, now time.Time) (note, bool) {
-	raw, _ := json.Marshal(h)
-	notes.Lock()
-	defer notes.Unlock()
-	list := slices.DeleteFunc(notes.byJSON[string(raw)], func(n note) bool { return now.After(n.expires) })
-	delete(notes.byJSON, string(raw))
-	if len(list) == 0 {
-		return note{}, false
-	}
-	taken := len(list) - 1
-	for i, n := range slices.Backward(list) {
-		if len(n.lastWords) == lastWords {
-			taken = i
-			break
-		}
-	}
-	n := list[taken]
-	if list = slices.Delete(list, taken, taken+1); len(list) > 0 {
-		notes.byJSON[string(raw)] = list
-	}
-	return n, true
-}
-
 // provisionPlace returns what is wrong with the handler at its place in the routes, and warns of what has the last word
 // over it.
 func (h *Handler) provisionPlace(ctx caddy.Context) (problems []error) {
@@ -152,10 +103,11 @@ func (h *Handler) provisionPlace(ctx caddy.Context) (problems []error) {
 	if len(found) == 0 {
 		return h.checkPlaceholders(server)
 	}
-	written, adapted := takeNote(h, len(found[0].LastWords), time.Now())
+	asJSON, _ := json.Marshal(h)
+	written, adapted := placement.TakeNote(asJSON, len(found[0].LastWords), time.Now())
 	for _, place := range found {
 		if adapted {
-			place.At = written.at + " (" + place.At + ")"
+			place.At = written.At + " (" + place.At + ")"
 		}
 		if place.Hidden != "" {
 			problems = append(problems, fmt.Errorf(`%s: this cors never decides: the one at %s goes before it and takes all of its requests; write the origins of both into "allow_origins" of one, or, where they may do different things, into "policies" of one`, place.At, place.Hidden))
@@ -173,10 +125,10 @@ func (h *Handler) provisionPlace(ctx caddy.Context) (problems []error) {
 }
 
 // warnOfPlace warns of what has the last word over a cors, and of a matcher that caches mind.
-func warnOfPlace(ctx caddy.Context, place placement.Found, written note) {
+func warnOfPlace(ctx caddy.Context, place placement.Found, written placement.Note) {
 	words := place.LastWords
-	if len(words) > 0 && len(written.lastWords) > 0 {
-		words = written.lastWords // the same, with their lines
+	if len(words) > 0 && len(written.LastWords) > 0 {
+		words = written.LastWords // the same, with their lines
 	}
 	for _, word := range words {
 		ctx.Logger().Warn(fmt.Sprintf("the header operation %s at %s is deferred, and so has the last word over cors, whose answer it changes for every website: remove that line", word.Operation, word.At),
@@ -192,16 +144,16 @@ func warnOfPlace(ctx caddy.Context, place placement.Found, written note) {
 
 // checkPlaceholders returns what is wrong with placeholders that nothing can set.
 func (h *Handler) checkPlaceholders(server *caddyhttp.Server) (problems []error) {
-	var known placeholders
+	var known placement.Placeholders
 	for i, options := range h.all() {
 		for j, text := range options.AllowOrigins {
 			if !policy.HasPlaceholder(text) {
 				continue
 			}
-			if !known.whole {
-				known = placeholders{placement.MapDestinations(server), true}
+			if !known.Whole {
+				known = placement.Placeholders{Maps: placement.MapDestinations(server), Whole: true}
 			}
-			for _, problem := range known.check(text, j) {
+			for _, problem := range unset(known, text, j) {
 				var err error = problem
 				if i < len(h.Policies) {
 					err = fmt.Errorf("policy %q: %w", h.policyName(i), err)
@@ -211,119 +163,4 @@ func (h *Handler) checkPlaceholders(server *caddyhttp.Server) (problems []error)
 		}
 	}
 	return problems
-}
-
-// placeholders are those that can be set.
-type placeholders struct {
-	maps  []string // by map handlers, without their braces
-	whole bool     // these are all that there are
-}
-
-// namespaces are the first parts of the placeholders that Caddy itself knows while it handles a request, and inHTTP the
-// second ones of those that begin with http.
-var (
-	namespaces = []string{"env", "file", "http", "system", "time"}
-	inHTTP     = []string{"auth", "error", "intercept", "matchers", "regexp", "request", "response", "reverse_proxy", "vars"}
-)
-
-// check returns a problem for each placeholder of the origin with this index that nothing can ever set. Modules of third
-// parties may set what they like; where there are some, only names that are nearly Caddy's own are refused.
-func (p placeholders) check(text string, index int) []policy.Problem {
-	if strings.Contains(text, `\`) {
-		return nil // which is refused, and hides where they begin and end
-	}
-	var problems []policy.Problem
-	for _, braced := range policy.Placeholders(text) {
-		if why := p.unset(braced); why != "" {
-			problems = append(problems, policy.Problem{Option: "allow_origins", Index: index, Message: fmt.Sprintf("nothing ever sets %s: %s", braced, why)})
-		}
-	}
-	return problems
-}
-
-func (p placeholders) unset(braced string) string {
-	name := strings.Trim(braced, "{}")
-	first, rest, dotted := strings.Cut(name, ".")
-	switch {
-	case slices.Contains(p.maps, name):
-		return ""
-	case strings.HasPrefix(name, "args[") || first == "args" || name == "block" || first == "blocks":
-		return "it is filled by the import of a snippet: give the import its arguments, as in: import cors https://app.example.com"
-	case first == "http" && dotted:
-		second, _, _ := strings.Cut(rest, ".")
-		if slices.Contains(inHTTP, second) {
-			return ""
-		}
-		if near := nearest(second, inHTTP); near != "" {
-			return fmt.Sprintf("did you mean %q?", strings.Replace(braced, "http."+second, "http."+near, 1))
-		}
-		return ""
-	case dotted && slices.Contains(namespaces, first):
-		return ""
-	case dotted:
-		if near := nearNamespace(first); near != "" {
-			return fmt.Sprintf("did you mean %q?", "{"+near+"."+rest+"}")
-		}
-		if p.whole && !thirdParties() {
-			return "the placeholders of Caddy begin with " + strings.Join(namespaces, "., ") + "."
-		}
-		return ""
-	}
-	if shorthand := expanded(braced); shorthand != braced {
-		return fmt.Sprintf("only a Caddyfile knows it; write %q", shorthand)
-	}
-	if near := nearest(name, p.maps); near != "" {
-		return fmt.Sprintf("did you mean %q?", "{"+near+"}")
-	}
-	if p.whole && !thirdParties() {
-		return "no map of this server does; for a variable of the environment, write {env.NAME}; for one that vars has set, {http.vars.NAME}"
-	}
-	return ""
-}
-
-// nearNamespace returns the namespace that was meant by another, if it is nearly that.
-func nearNamespace(word string) string {
-	for _, name := range namespaces {
-		if strings.EqualFold(word, name) || editDistance(strings.ToLower(word), name) <= 1 || sameLetters(strings.ToLower(word), name) {
-			return name
-		}
-	}
-	return ""
-}
-
-// sameLetters reports whether two words have the same letters, in another order.
-func sameLetters(a, b string) bool {
-	one, other := []byte(a), []byte(b)
-	slices.Sort(one)
-	slices.Sort(other)
-	return string(one) == string(other)
-}
-
-// expanded returns what a placeholder of Caddyfiles is short for.
-func expanded(braced string) string {
-	segment := caddyfile.Segment{{Text: braced}}
-	httpcaddyfile.NewShorthandReplacer().ApplyToSegment(&segment)
-	return segment[0].Text
-}
-
-// thirdParties reports whether this Caddy has handlers or matchers of others, which may set placeholders.
-var thirdParties = sync.OnceValue(func() bool {
-	for _, namespace := range []string{"http.handlers", "http.matchers", "http.authentication.providers", "http.ip_sources"} {
-		for _, info := range caddy.GetModules(namespace) {
-			if !isOwn(info) {
-				return true
-			}
-		}
-	}
-	return false
-})
-
-// isOwn reports whether a module is of Caddy's own repository or of this one.
-func isOwn(info caddy.ModuleInfo) bool {
-	module := reflect.TypeOf(info.New())
-	for module.Kind() == reflect.Pointer {
-		module = module.Elem()
-	}
-	path := module.PkgPath()
-	return strings.HasPrefix(path, "github.com/caddyserver/caddy/v2") || strings.HasPrefix(path, "github.com/caddy-cors/caddy-cors")
 }

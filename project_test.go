@@ -19,10 +19,11 @@ const module = "github.com/caddy-cors/caddy-cors"
 var imports = map[string][]string{
 	module + "/internal/origin":    nil,
 	module + "/internal/fetchspec": nil,
-	module + "/internal/placement": nil,
 	module + "/internal/printable": nil,
+	module + "/internal/spelling":  nil,
 	module + "/internal/policy":    {module + "/internal/fetchspec", module + "/internal/origin", module + "/internal/printable"},
 	module + "/internal/denials":   {module + "/internal/policy", module + "/internal/printable"},
+	module + "/internal/placement": {module + "/internal/policy", module + "/internal/spelling"},
 	module + "/internal/fetch/csp": nil,
 	module + "/internal/fetch":     {module + "/internal/fetch/csp", module + "/internal/fetchspec", module + "/internal/origin"},
 	module + "/origins":            {module + "/internal/origin"},
@@ -40,7 +41,7 @@ var imports = map[string][]string{
 	},
 	module: {
 		module + "/internal/check", module + "/internal/check/ui", module + "/internal/denials", module + "/internal/origin", module + "/internal/placement", module + "/internal/policy",
-		module + "/origins",
+		module + "/internal/spelling", module + "/origins",
 	},
 	module + "/cmd/caddy":          {module},
 	module + "/internal/livecaddy": nil,

@@ -8,10 +8,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash/maphash"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -28,47 +30,49 @@ const (
 	// maxLogLines bounds the log lines of a logPeriod, but for one that counts what got none.
 	maxLogLines = 256
 	logPeriod   = time.Minute
-
-	// clockPeriod is how far the times of denials may be behind.
-	clockPeriod = 100 * time.Millisecond
 )
 
 // Default is the list of all cors directives of the process. It belongs to no configuration, so that it outlives reloads.
 var Default List
 
 // A List counts denied requests, those alike as one, and logs them. Its zero value is an empty list.
+//
+// A request that repeats another takes no lock: it finds its denial in recent, and adds one to it. All else is done under
+// the lock.
 type List struct {
+	clock  clock
+	recent [recentEntries]atomic.Pointer[entry]
+
 	mu      sync.Mutex
-	entries map[key]*Denial
-	latest  *Denial // what was denied last, which is most often what is denied next; nil where that is not in the list
-	others  uint64  // the count of denials that had to make room
+	entries map[key]*entry
+	others  uint64 // the count of denials that had to make room
 
-	// Reading the clock would be the dearest part of a denial that repeats others. So while there are denials, it is
-	// read once in a while for all of them.
-	now      time.Time
-	ticking  bool // a timer keeps now up to date
-	wasAsked bool // since the timer's last tick
-
-	periodStart time.Time
+	periodStart instant
 	lines       int         // logged in the period
 	unlogged    uint64      // denied in the period, but neither logged nor repeats of what was
 	logger      *zap.Logger // for the line that counts those
 }
 
-// A Directive is the cors directive that has denied a request.
-type Directive struct {
-	// ID tells it from the other directives of the configuration. Loading the same directive again does not change it.
-	ID string
+// recentEntries is how many places there are for entries that can be found without the lock: each has one, which it shares
+// with those of the same hash.
+const recentEntries = 1024
 
-	// Server is the name of its HTTP server in Caddy's configuration.
-	Server string
+// An entry is a denial in the list.
+type entry struct {
+	key    key
+	server string
+	first  instant
+	last   atomic.Int64 // the instant of the last request
+	logged atomic.Int64 // that of the last line; never is 0
+	count  atomic.Uint64
 
-	// ReportOnly is true if it only watches.
-	ReportOnly bool
-
-	// Logger is where its denials are logged.
-	Logger *zap.Logger
+	// What only the holder of the list's lock reads and writes.
+	latest latest
+	told   uint64 // the count when the last line, or that of all others, told it
 }
+
+// gone is added to the count of an entry that has left the list, by whoever finds it all the same.
+const gone = 1 << 63
 
 // A Request is one that was denied.
 type Request struct {
@@ -87,10 +91,8 @@ type key struct {
 	origin, detail string
 }
 
-// A Denial is one entry of the list. Nothing of a request stays in it but copies, cut and printable.
+// A Denial is one entry of the list, as it is shown. Nothing of a request stays in it but copies, cut and printable.
 type Denial struct {
-	key key
-
 	ID     string        `json:"id"`
 	Reason policy.Reason `json:"reason"`
 	Origin string        `json:"origin"`
@@ -105,9 +107,6 @@ type Denial struct {
 	ReportOnly bool   `json:"report_only"`
 
 	latest
-
-	logged  time.Time // when it last got a line
-	repeats uint64    // since then
 }
 
 // latest is what is known of the latest request of a denial that was not a mere repeat.
@@ -162,113 +161,137 @@ func (r Request) latest() latest {
 // Add counts a denied request, and logs it if it is time to.
 func (l *List) Add(r Request) {
 	k := r.key()
-	if l.addRepeat(k) {
+	if l.addRepeat(&k) {
 		return
 	}
 	latest := r.latest()
-	if line, ok := l.addLatest(k, latest, r.Directive); ok {
-		line.log(r.Directive.Logger)
+	if line, count := l.addLatest(k, latest, r.Directive); count > 0 {
+		line.log(r.Directive.Logger, count)
 	}
 }
 
-// addRepeat counts a request that is like one that was logged in the last minute. It reports false if there is none.
-func (l *List) addRepeat(k key) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	d := l.latest
-	if d == nil || d.key != k {
-		d = l.entries[k]
-		l.latest = d
-	}
-	now := l.nowLocked()
-	if d == nil || now.Sub(d.logged) >= logPeriod {
+// addRepeat counts a request that is like one that was logged in the last minute. It reports false if there is none at
+// hand.
+func (l *List) addRepeat(k *key) bool {
+	now, ok := l.clock.read()
+	if !ok {
 		return false
 	}
-	d.countLocked(now)
-	return true
+	e := l.place(k).Load()
+	return e != nil && e.key == *k && now.isWithin(logPeriod, instant(e.logged.Load())) && e.add(now)
 }
 
-// addLatest counts a request, and returns the entry to log, if it is time to.
-func (l *List) addLatest(k key, latest latest, by *Directive) (line Denial, ok bool) {
+// add counts a request. It reports false if the entry has left the list.
+func (e *entry) add(now instant) bool {
+	if e.last.Load() != int64(now) {
+		e.last.Store(int64(now))
+	}
+	return e.count.Add(1) < gone
+}
+
+var seed = maphash.MakeSeed()
+
+// place returns where the entry of the key is, if it is at hand.
+func (l *List) place(k *key) *atomic.Pointer[entry] {
+	hash := maphash.String(seed, k.directive) + 3*maphash.String(seed, k.origin) + 5*maphash.String(seed, k.detail)
+	return &l.recent[hash%recentEntries]
+}
+
+// addLatest counts a request, and returns what to log, and the count to log with it: 0 if it is not time to.
+func (l *List) addLatest(k key, latest latest, by *Directive) (line Denial, count uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.nowLocked()
-	if now.Sub(l.periodStart) >= logPeriod {
+	if !now.isWithin(logPeriod, l.periodStart) {
 		l.periodStart, l.lines = now, 0
 	}
-	d := l.entries[k]
-	if d == nil {
+	e := l.entries[k]
+	if e == nil {
 		if len(l.entries) >= maxEntries {
 			l.evictLocked(now, by.Logger)
 		}
-		d = l.insertLocked(k, by, now)
+		e = l.insertLocked(k, by, now)
 	}
-	d.latest = latest
-	d.countLocked(now)
+	e.latest = latest
+	e.add(now)
+	l.place(&k).Store(e)
 	switch {
-	case now.Sub(d.logged) < logPeriod:
-		return Denial{}, false
+	case now.isWithin(logPeriod, instant(e.logged.Load())):
+		return Denial{}, 0
 	case l.lines >= maxLogLines:
-		l.countUnloggedLocked(d.repeats, now, by.Logger)
-		d.repeats = 0
-		return Denial{}, false
+		l.countUnloggedLocked(e.untoldLocked(), now, by.Logger)
+		return Denial{}, 0
 	}
 	l.lines++
-	line = *d
-	d.logged, d.repeats = now, 0
-	return line, true
+	e.logged.Store(int64(now))
+	return e.denialLocked(), e.untoldLocked()
 }
 
-func (d *Denial) countLocked(now time.Time) {
-	d.Count++
-	d.repeats++
-	d.LastSeen = now
+// untoldLocked returns how many requests no line has told of, as one is about to.
+func (e *entry) untoldLocked() uint64 {
+	count := e.count.Load()
+	untold := count - e.told
+	e.told = count
+	return untold
 }
 
-func (l *List) insertLocked(k key, by *Directive, now time.Time) *Denial {
+func (l *List) insertLocked(k key, by *Directive, now instant) *entry {
 	if l.entries == nil {
-		l.entries = make(map[key]*Denial, maxEntries)
+		l.entries = make(map[key]*entry, maxEntries)
 	}
 	k.origin, k.detail = strings.Clone(k.origin), strings.Clone(k.detail)
-	d := &Denial{
-		key:        k,
-		Reason:     k.reason,
-		Origin:     printable.ASCII(k.origin),
-		Detail:     printable.ASCII(k.detail),
-		Server:     by.Server,
-		Policy:     k.policy,
-		ReportOnly: k.reportOnly,
-		FirstSeen:  now,
+	e := &entry{key: k, server: by.Server, first: now}
+	l.entries[k] = e
+	return e
+}
+
+// denialLocked returns the entry as it is shown, but for its ID.
+func (e *entry) denialLocked() Denial {
+	return Denial{
+		Reason:     e.key.reason,
+		Origin:     printable.ASCII(e.key.origin),
+		Detail:     printable.ASCII(e.key.detail),
+		Count:      e.count.Load(),
+		FirstSeen:  e.first.time(),
+		LastSeen:   instant(e.last.Load()).time(),
+		Server:     e.server,
+		Policy:     e.key.policy,
+		ReportOnly: e.key.reportOnly,
+		latest:     e.latest,
 	}
-	l.entries[k] = d
-	return d
 }
 
 // evictLocked makes room. It removes the least of some entries, those that an iteration happens to start with: one that
 // was seen seldom, and long ago. So what is denied again and again stays in the list, and a flood costs the same however
 // long it is.
-func (l *List) evictLocked(now time.Time, logger *zap.Logger) {
+func (l *List) evictLocked(now instant, logger *zap.Logger) {
 	const some = 8
-	var evicted *Denial
+	var evicted *entry
 	looked := 0
-	for _, d := range l.entries {
-		if evicted == nil || cmp.Or(cmp.Compare(d.Count, evicted.Count), d.LastSeen.Compare(evicted.LastSeen)) < 0 {
-			evicted = d
+	for _, e := range l.entries {
+		if evicted == nil || cmp.Or(cmp.Compare(e.count.Load(), evicted.count.Load()), cmp.Compare(e.last.Load(), evicted.last.Load())) < 0 {
+			evicted = e
 		}
 		if looked++; looked == some {
 			break
 		}
 	}
 	delete(l.entries, evicted.key)
-	l.latest = nil
-	l.others += evicted.Count
-	l.countUnloggedLocked(evicted.repeats, now, logger)
+	count := l.leaveLocked(evicted)
+	l.others += count
+	l.countUnloggedLocked(count-evicted.told, now, logger)
+}
+
+// leaveLocked has an entry that was removed from the list counted no more, and returns its count.
+func (l *List) leaveLocked(e *entry) uint64 {
+	l.place(&e.key).CompareAndSwap(e, nil)
+	return e.count.Swap(gone)
 }
 
 // countUnloggedLocked counts denials that get no line of their own. One line at the end of the period tells how many.
-func (l *List) countUnloggedLocked(n uint64, now time.Time, logger *zap.Logger) {
+func (l *List) countUnloggedLocked(n uint64, now instant, logger *zap.Logger) {
 	if n > 0 && l.unlogged == 0 {
-		time.AfterFunc(l.periodStart.Add(logPeriod).Sub(now), l.logUnlogged)
+		time.AfterFunc(logPeriod-time.Duration(now-l.periodStart), l.logUnlogged)
 	}
 	l.unlogged += n
 	l.logger = logger
@@ -282,8 +305,8 @@ func (l *List) logUnlogged() {
 	logger.Warn("more requests denied than are logged one by one", zap.Uint64("count", n))
 }
 
-// log writes the line of an entry.
-func (d *Denial) log(logger *zap.Logger) {
+// log writes the line of a denial.
+func (d *Denial) log(logger *zap.Logger, count uint64) {
 	fields := []zap.Field{
 		zap.String("reason", string(d.Reason)),
 		zap.String("origin", d.Origin),
@@ -293,7 +316,7 @@ func (d *Denial) log(logger *zap.Logger) {
 		zap.String("path", d.Path),
 		zap.String("policy", d.Policy),
 		zap.Bool("report_only", d.ReportOnly),
-		zap.Uint64("count", d.repeats),
+		zap.Uint64("count", count),
 		zap.String("fix", d.Fix),
 	}
 	if d.Detail != "" {
@@ -306,13 +329,14 @@ func (d *Denial) log(logger *zap.Logger) {
 func (l *List) All() (list []Denial, others uint64) {
 	l.mu.Lock()
 	list = make([]Denial, 0, len(l.entries))
-	for _, d := range l.entries {
-		list = append(list, *d)
+	keys := make([]key, 0, len(l.entries))
+	for _, e := range l.entries {
+		list, keys = append(list, e.denialLocked()), append(keys, e.key)
 	}
 	others = l.others
 	l.mu.Unlock()
 	for i := range list {
-		list[i].ID = list[i].key.id()
+		list[i].ID = keys[i].id()
 	}
 	slices.SortFunc(list, func(a, b Denial) int {
 		return cmp.Or(
@@ -334,28 +358,9 @@ func (k key) id() string {
 func (l *List) Clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		l.leaveLocked(e)
+	}
 	clear(l.entries)
-	l.latest = nil
 	l.others, l.lines = 0, 0
-}
-
-// nowLocked returns the time, or that of a short while ago.
-func (l *List) nowLocked() time.Time {
-	if l.ticking {
-		l.wasAsked = true
-		return l.now
-	}
-	l.now, l.ticking = time.Now(), true
-	time.AfterFunc(clockPeriod, l.tick)
-	return l.now
-}
-
-// tick moves the clock on, as long as it is asked.
-func (l *List) tick() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ticking = l.wasAsked; l.ticking {
-		l.now, l.wasAsked = time.Now(), false
-		time.AfterFunc(clockPeriod, l.tick)
-	}
 }

@@ -186,7 +186,8 @@ func TestDenialsFloodIsBounded(t *testing.T) {
 		if used > 2<<20 {
 			t.Errorf("%d bytes are in use", used)
 		}
-		for key, d := range l.entries {
+		for key, e := range l.entries {
+			d := e.denialLocked()
 			for _, text := range []string{key.origin, d.Origin, d.Host, d.Path, d.Method} {
 				if len(text) > printable.MaxLength {
 					t.Errorf("%d bytes of a value are kept", len(text))
@@ -258,8 +259,10 @@ func TestDenialsOfDifferentDirectivesAreDifferent(t *testing.T) {
 	var got []string
 	ids := make(map[string]bool)
 	for _, d := range list {
-		got = append(got, fmt.Sprintf("%s %s %v %d", d.key.directive, d.Policy, d.ReportOnly, d.Count))
 		ids[d.ID] = true
+	}
+	for k, e := range l.entries {
+		got = append(got, fmt.Sprintf("%s %s %v %d", k.directive, k.policy, k.reportOnly, e.count.Load()))
 	}
 	slices.Sort(got)
 	if want := []string{"first default false 6", "first default true 3", "first partner false 3", "second default false 3"}; !slices.Equal(got, want) {
@@ -273,26 +276,32 @@ func TestDenialsOfDifferentDirectivesAreDifferent(t *testing.T) {
 	}
 }
 
-// A denial that has just made room for another, between the two steps of adding that, is new when it comes back.
+// A denial that has made room for another is new when it comes back, and so it is for a request that has found its entry
+// just before that left the list.
 func TestDenialThatMadeRoomIsNew(t *testing.T) {
 	var l List
 	by, _ := denying()
 	const seldom = "https://seldom.example.com"
 	l.deny(by, seldom)
 	k := l.onlyKey()
+	found := l.entries[k]
 	for i := 0; l.entries[k] != nil; i++ {
 		for other, d := range l.entries {
 			if other != k {
-				d.Count = 1e6
+				d.count.Store(1e6)
 			}
 		}
 		if len(l.entries) == maxEntries {
-			l.addRepeat(k)
+			l.addRepeat(&k)
 		}
 		l.addLatest(key{origin: fmt.Sprint(i)}, latest{}, by)
 	}
+	if at := l.place(&k).Load(); at == found {
+		t.Error("an entry that has left the list is still at hand")
+	}
+	l.place(&k).Store(found)
 	l.deny(by, seldom)
-	if d := l.entries[k]; d == nil || d.Count != 1 {
+	if d := l.entries[k]; d == nil || d.count.Load() != 1 {
 		t.Errorf("the list has %+v", d)
 	}
 }

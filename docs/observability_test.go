@@ -97,7 +97,7 @@ func TestRollout(t *testing.T) {
 		}
 	}
 	// The list is that of the page, and has the lines that the next Caddyfile of the page adds.
-	table := regexp.MustCompile(`(?m)^ {8}([a-z].*)$`).FindAllStringSubmatch(recipe.BlocksOf("")[0], -1)
+	table := regexp.MustCompile(`(?m)^ {8}([a-z].*)$`).FindAllStringSubmatch(recipe.BlocksOf("console")[0], -1)
 	list, _ := o.Denials()
 	if len(list) != len(table) {
 		t.Fatalf("%d entries, the page shows %d: %v", len(list), len(table), list)

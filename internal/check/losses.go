@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -139,7 +140,11 @@ func (f *fixer) probedURLs() []string {
 		}
 	}
 	walk(object(f.before.tree, "apps"), "", func(_ string, o map[string]any) {
-		for _, pattern := range texts(o, "path") {
+		patterns := texts(o, "path")
+		for _, quoted := range quotedPath.FindAllStringSubmatch(expressionOf(o), -1) {
+			patterns = append(patterns, quoted[1])
+		}
+		for _, pattern := range patterns {
 			if strings.HasPrefix(pattern, "/") && !strings.ContainsAny(strings.TrimSuffix(pattern, "*"), "*{") {
 				if prefix, wild := strings.CutSuffix(pattern, "*"); wild {
 					pattern = prefix
@@ -153,6 +158,21 @@ func (f *fixer) probedURLs() []string {
 	})
 	add("/")
 	return urls
+}
+
+// quotedPath matches a path in an expression.
+var quotedPath = regexp.MustCompile("['\"`](/[^'\"`]*)['\"`]")
+
+// expressionOf is the text of the expression matcher among others; empty if there is none.
+func expressionOf(matchers map[string]any) string {
+	switch expression := matchers["expression"].(type) {
+	case string:
+		return expression
+	case map[string]any:
+		text, _ := expression["expr"].(string)
+		return text
+	}
+	return ""
 }
 
 // probedOrigins are the page's, those that the configuration names, and one that it does not.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -697,6 +698,27 @@ func (p *proposer) unseen(use *edit.Use, cause *fetch.Cause, e *exchange) {
 				unseen: why("its matcher %s asks for a method, and preflights have the method OPTIONS", word.Text),
 			})
 		}
+		if at == use {
+			if names := besidesPath(definition); len(names) > 0 {
+				for _, by := range byPathAlone(use, definition, path) {
+					var words []string
+					for _, arg := range use.Args() {
+						if arg == word.Text {
+							words = append(words, by...)
+						} else {
+							words = append(words, arg)
+						}
+					}
+					fix := fixOf(ActionWiden, use, strings.Join(append([]string{"cors"}, words...), " "))
+					fix.Replaces = word.Text
+					p.add(candidate{
+						change: change{edits: []edit.Edit{edit.ReplaceValue{In: use, Old: word.Text, New: by}}},
+						fixes:  []Fix{fix}, wide: true,
+						unseen: why("its matcher %s (%s) does not match %s %s", word.Text, strings.Join(names, ", "), e.request.Method, path),
+					})
+				}
+			}
+		}
 		in, patterns := at, []string{word.Text}
 		if definition != nil {
 			if in = matcherLine(definition, "path"); in == nil {
@@ -795,6 +817,9 @@ func comesTo(block *edit.Use, path string) bool {
 	word, definition := block.Matcher()
 	patterns := []string{word.Text}
 	if definition != nil {
+		if len(besidesPath(definition)) > 0 {
+			return false // else its cors would have seen the request
+		}
 		line := matcherLine(definition, "path")
 		if line == nil {
 			return true
@@ -868,6 +893,37 @@ func (p *proposer) answerer(e *exchange) string {
 	}
 	name, _ := h["handler"].(string)
 	return name
+}
+
+// besidesPath names the matchers of a definition that are not by the path, nor by the method alone.
+func besidesPath(definition *edit.Use) (names []string) {
+	if definition == nil {
+		return nil
+	}
+	lines := definition.Block
+	if args := definition.Args(); len(args) > 0 {
+		if strings.HasPrefix(definition.Words[1].Text, "`") || !matcherName.MatchString(args[0]) {
+			return []string{"expression"} // whose name may be left out
+		}
+		names = append(names, args[0])
+	}
+	for _, line := range lines {
+		names = append(names, line.Name())
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == "path" || name == "method" })
+}
+
+// matcherName matches the name of a matcher module.
+var matcherName = regexp.MustCompile(`^[a-z_]+$`)
+
+// byPathAlone are what can stand in the place of a directive's matcher, so that it matches by the path alone, or everything.
+func byPathAlone(use, definition *edit.Use, path string) (matchers [][]string) {
+	if line := matcherLine(definition, "path"); line != nil && line != definition && len(line.Args()) == 1 {
+		matchers = append(matchers, line.Args())
+	} else if slices.Contains(besidesPath(definition), "expression") && prefixOf(use) == "" {
+		matchers = append(matchers, []string{areaOf(path)})
+	}
+	return append(matchers, nil)
 }
 
 // matcherLine is the line of a matcher's definition that has the matcher of a name.
@@ -971,6 +1027,7 @@ func (p *proposer) insertions(text *edit.Caddyfile, e *exchange, page string) {
 	}
 	needs := p.needed(e, page)
 	byHand := p.listedByHand(needs)
+	everyones := p.listedByHand(nil)
 	for _, site := range sitesFor(p.conf.text, u, e.via) {
 		into := container(site, u.Hostname())
 		var inner []*edit.Use
@@ -993,8 +1050,8 @@ func (p *proposer) insertions(text *edit.Caddyfile, e *exchange, page string) {
 				if slices.Contains(p.setByHand(), "*") && page != "*" {
 					own := edit.Line{Words: []string{"policy", page}, Block: needs}
 					p.insertion(into, "", []string{"*"}, []edit.Line{own})
-					if byHand != nil {
-						p.insertion(into, "", []string{"*"}, append(slices.Clone(byHand), own))
+					if everyones != nil {
+						p.insertion(into, "", []string{"*"}, append(slices.Clone(everyones), own))
 					}
 				}
 			}

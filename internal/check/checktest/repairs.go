@@ -778,4 +778,46 @@ var Repairs = []Repair{
 		Site: "cors https://app.example.com\nrespond hello", Call: "-X TRACE", Cause: "forbidden-method",
 		Advice: "No script can use the method TRACE",
 	},
+	{
+		Kind: "other matcher", Name: "an expression that keeps preflights out",
+		Site: "@api expression `path('/orders*') && method('GET')`\ncors @api https://app.example.com {\nallow_headers X-A\n}\nrespond hello",
+		Call: "-X DELETE",
+		Diff: []string{
+			"-cors @api https://app.example.com {", "+cors /orders* https://app.example.com {", "+allow_methods DELETE",
+		},
+		Unseen: "its matcher @api (expression) does not match OPTIONS /orders",
+	},
+	{
+		Kind: "other matcher", Name: "an expression for another path, whose calls go on",
+		Site:   "@api `path('/v2/*')`\ncors @api https://app.example.com\nrespond hello",
+		Diff:   []string{"-cors @api https://app.example.com", "+cors https://app.example.com"},
+		Unseen: "its matcher @api (expression) does not match GET /orders",
+	},
+	{
+		Kind: "other matcher", Name: "a header that the call does not have, beside the path",
+		Site:   "@api {\npath /orders*\nheader X-Version 2\n}\ncors @api https://app.example.com\nrespond hello",
+		Diff:   []string{"-cors @api https://app.example.com", "+cors /orders* https://app.example.com"},
+		Unseen: "its matcher @api (header) does not match GET /orders",
+	},
+	{
+		Kind: "other matcher", Name: "the address of the client",
+		Site:   "@api not remote_ip private_ranges\ncors @api https://app.example.com\nrespond hello",
+		Diff:   []string{"-cors @api https://app.example.com", "+cors https://app.example.com"},
+		Unseen: "its matcher @api (not) does not match GET /orders",
+	},
+	{
+		Kind: "other matcher", Name: "a block for a query that the call does not have",
+		Site:   "@v2 query v=2\nhandle @v2 {\ncors https://app.example.com\nrespond two\n}\nhandle {\nrespond one\n}",
+		Diff:   []string{"+cors https://app.example.com", "-cors https://app.example.com"},
+		Unseen: "it stands in the block of handle @v2, which the request does not come to",
+	},
+	{
+		Kind: "credentials", Name: "header lines for everyone, whose methods everyone keeps",
+		Site: "@options method OPTIONS\nhandle @options {\nheader Access-Control-Allow-Origin *\nheader Access-Control-Allow-Methods \"GET, POST, PUT\"\nrespond 204\n}\nheader Access-Control-Allow-Origin *\nrespond hello",
+		Call: "-X PUT -H X-Foo:1 --credentials", Cause: "wildcard-with-credentials",
+		Diff: []string{
+			"+cors * {", "+allow_methods PUT", "+policy https://app.example.com {", "+allow_methods PUT", "+allow_headers x-foo", "+allow_credentials", "+}", "+}",
+		},
+		Public: true,
+	},
 }

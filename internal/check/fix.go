@@ -65,6 +65,7 @@ func (f *fixer) fix(ctx context.Context, first *attempt, report *Report) {
 		if best == nil {
 			break
 		}
+		report.noteShared(now.conf, best.fixes)
 		fixes = append(fixes, best.fixes...)
 		advice = append(advice, best.advice...)
 		if best.unseen != nil {
@@ -75,6 +76,35 @@ func (f *fixer) fix(ctx context.Context, first *attempt, report *Report) {
 	}
 	f.conclude(ctx, now, fixes, advice, report)
 }
+
+// noteShared says which sites share the lines that are edited: each of them gets what the edit allows.
+func (r *Report) noteShared(conf *configuration, fixes []Fix) {
+	if conf.text == nil {
+		return
+	}
+	for _, fix := range fixes {
+		var sites []string
+		for _, root := range slices.Concat(conf.text.Sites(), conf.text.NamedRoutes()) {
+			for use := range root.All() {
+				if file, at := lineOf(use); use == root || file != fix.File || at != fix.At {
+					continue
+				}
+				for _, site := range use.Sites() {
+					if name := strings.Join(append([]string{site.Name()}, site.Args()...), ", "); !slices.Contains(sites, name) {
+						sites = append(sites, name)
+					}
+				}
+			}
+		}
+		if len(sites) < 2 || slices.ContainsFunc(r.Warnings, func(w Warning) bool { return w.Code == sharedLines }) {
+			continue
+		}
+		r.Warnings = append(r.Warnings, Warning{Code: sharedLines, Message: fmt.Sprintf(
+			"%s:%d is a line of %d sites (%s): the edit changes what each of them allows.", fix.File, fix.At, len(sites), strings.Join(sites, "; "))})
+	}
+}
+
+const sharedLines = "shared-lines"
 
 // errUnknown says that the call could not be seen to its end.
 var errUnknown = errors.New("the verdict is unknown")
@@ -190,6 +220,7 @@ func (f *fixer) conclude(ctx context.Context, end *tried, fixes []Fix, advice []
 		} else {
 			report.StillBlocked = causeOf(end.attempt.cause)
 			report.Unseen = nil
+			report.Warnings = slices.DeleteFunc(report.Warnings, func(w Warning) bool { return w.Code == sharedLines })
 		}
 	}
 	for _, text := range advice {

@@ -503,6 +503,22 @@ var Repairs = []Repair{
 		Diff:  []string{"+allow_methods PUT"},
 	},
 	{
+		Kind: "snippet", Name: "of two sites",
+		Site:  "(api) {\ncors {args[0]} {\nallow_headers X-Foo\n}\n}\napi.example.com {\nimport api https://app.example.com\nrespond hello\n}\nadmin.example.com {\nimport api https://admin-app.example.com\nrespond admin\n}",
+		Call:  "-X PUT",
+		Cause: "method-not-allowed",
+		Diff:  []string{"+allow_methods PUT"},
+		Note:  "Caddyfile:2 is a line of 2 sites (api.example.com; admin.example.com): the edit changes what each of them allows",
+	},
+	{
+		Kind: "named route", Name: "of two sites",
+		Site:  "&(api) {\ncors https://app.example.com\nrespond hello\n}\napi.example.com {\ninvoke api\n}\nadmin.example.com {\ninvoke api\n}",
+		Call:  "-X PUT",
+		Cause: "method-not-allowed",
+		Diff:  []string{"-cors https://app.example.com", "+cors https://app.example.com {", "+allow_methods PUT", "+}"},
+		Note:  "Caddyfile:2 is a line of 2 sites (api.example.com; admin.example.com)",
+	},
+	{
 		Kind: "snippet", Name: "beside a directive of the site's own",
 		Site:  "(api) {\ncors /public/* {$APP_ORIGINS}\n}\napi.example.com {\nimport api\ncors /orders https://app.example.com\nrespond hello\n}",
 		Call:  "-X PUT",

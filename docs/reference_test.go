@@ -213,7 +213,7 @@ func ownModules(below string) map[string]caddy.Module {
 	modules := make(map[string]caddy.Module)
 	for _, id := range caddy.Modules() {
 		info, err := caddy.GetModule(id)
-		if err != nil || !strings.HasPrefix(id, below) || info.ID.Name() == "cors_check" { // which only a check registers
+		if err != nil || !strings.HasPrefix(id, below) || strings.HasPrefix(info.ID.Name(), "cors_check") { // which only a check registers
 			continue
 		}
 		module := info.New()

@@ -348,8 +348,12 @@ func (p *parser) maxAge(option string, age **caddy.Duration) {
 	}
 	parsed, err := caddy.ParseDuration(value)
 	if err != nil {
-		if _, err := strconv.Atoi(value); err == nil {
-			p.failf(p.name, "%s: %q has no unit; did you mean %q?", option, value, value+"s")
+		if seconds, err := strconv.Atoi(value); err == nil {
+			meant := value + "s"
+			if seconds > int(policy.MaxAgeLimit/time.Second) {
+				meant = "24h" // the most there is
+			}
+			p.failf(p.name, "%s: %q has no unit; did you mean %q?", option, value, meant)
 		} else {
 			p.failf(p.name, "%s: %q is not %s", option, value, accepts)
 		}

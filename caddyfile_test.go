@@ -72,7 +72,7 @@ func TestLoadRefuses(t *testing.T) {
 		"enforce what":                {`{"allow_origins": ["*"], "enforce": "some"}`, `enforce: "some" is neither "all" nor "unsafe"`},
 		"enforce_except alone":        {`{"allow_origins": ["*"], "enforce_except": ["/a"]}`, `enforce_except: without enforce, no request is refused`},
 		"enforce_except a name":       {`{"allow_origins": ["*"], "enforce": "all", "enforce_except": ["a"]}`, `enforce_except: the path "a" does not start with a slash; did you mean "/a"?`},
-		"max_age":                     {`{"allow_origins": ["*"], "max_age": "25h"}`, `max_age: 25h0m0s is longer than any browser remembers; at most 24h`},
+		"max_age":                     {`{"allow_origins": ["*"], "max_age": "25h"}`, `max_age: 25h0m0s is longer than any browser remembers; did you mean "24h"?`},
 		"an unset variable":           {`{"allow_origins": ["{env.CORS_TEST_UNSET}"]}`, `allow_origins: "{env.CORS_TEST_UNSET}" is empty: set it`},
 		"an unset variable among all": {`{"allow_origins": ["https://a.test", "{env.CORS_TEST_UNSET}"]}`, `allow_origins: "{env.CORS_TEST_UNSET}" is empty: set it`},
 		"a variable with no origin":   {`{"allow_origins": ["{env.CORS_TEST_EMPTY}"]}`, `"{env.CORS_TEST_EMPTY}" is empty: set it`},

@@ -125,11 +125,35 @@ func explain(text string) *PatternError {
 	case hasScheme && strings.Count(rest, "*") > 0 && !wildcardsFit(rest):
 		return explainWildcard(text, scheme, rest)
 	}
+	if apart := separated(text); apart != nil {
+		return patternErrorf("%q is more than one origin: write them as values of their own, %s", text, strings.Join(apart, " "))
+	}
+	switch strings.ToLower(text) {
+	case "all", "any", "everyone":
+		return patternErrorf(`%q is not an origin; did you mean "*", which allows everyone?`, text)
+	}
 	c := canonical(text)
 	if c.text == "" || c.text == text {
 		return patternErrorf(`%q is not an origin; write it as browsers send it: a scheme, "://", a host and, unless it is the default, a port, such as "https://example.com" or "http://localhost:3000"`, text)
 	}
 	return patternErrorf("%q is not written as browsers send it (%s); did you mean %q?", text, strings.Join(c.reasons, ", "), c.text)
+}
+
+// separated returns the origins of a list with separators that no list of a configuration has, each in quotes; nil if the
+// text is not one.
+func separated(text string) (origins []string) {
+	parts := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(";|,", r) })
+	if len(parts) < 2 {
+		return nil
+	}
+	for _, part := range parts {
+		c := canonical(strings.TrimSpace(part))
+		if c.text == "" {
+			return nil
+		}
+		origins = append(origins, strconv.Quote(c.text))
+	}
+	return origins
 }
 
 // wildcardsFit reports whether each "*" of the part behind "://" stands where a pattern may have one.

@@ -444,7 +444,7 @@ func (c *compiler) maxAge() {
 		seconds := min(int64(age), int64(MaxAgeLimit/time.Second))
 		c.problem("max_age", 0, `a number is taken for nanoseconds, and %d of them are less than a second; did you mean "%ds"?`, int64(age), seconds)
 	case age > MaxAgeLimit:
-		c.problem("max_age", 0, "%v is longer than any browser remembers; at most 24h", age)
+		c.problem("max_age", 0, `%v is longer than any browser remembers; did you mean "24h"?`, age)
 	case age%time.Second != 0:
 		c.problem("max_age", 0, "%v is not a number of whole seconds; did you mean %v?", age, max(age.Round(time.Second), time.Second))
 	}

@@ -63,6 +63,17 @@ var differences = []difference{
 		}}},
 	},
 	{
+		name:    "chromium-loopback-origin",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: func(r run, e fetch.Engine) bool {
+			return e == fetch.Chromium && r.hasStep(func(s fetch.Step) bool {
+				x := s.Exchange
+				return x != nil && x.Method == http.MethodPost && x.RequestHeader.Get("Origin") == "null" && strings.HasPrefix(s.URL, "http://localhost")
+			})
+		},
+		example: script{kind: fetch.KindBeacon, url: loopbackPage, body: "hello", credentials: true, hops: []hop{allowAll}},
+	},
+	{
 		name:    "chromium-redirect-origin",
 		engines: []fetch.Engine{fetch.Chromium},
 		applies: redirectedWithoutCORS,
@@ -100,6 +111,42 @@ var differences = []difference{
 		engines: []fetch.Engine{fetch.Chromium, fetch.Firefox},
 		applies: elementWithoutOrigin,
 		example: script{kind: fetch.KindImage, noCORS: true, framed: true, url: secureAPI, hops: []hop{allowAll}},
+	},
+	{
+		name:    "policy-port",
+		engines: []fetch.Engine{fetch.Firefox, fetch.WebKit},
+		applies: warned(fetch.PolicyPort),
+		verdict: true,
+		example: script{url: secureAPI, hops: []hop{allowAll}, document: &document{header: []fetch.Field{
+			{Name: "Content-Security-Policy", Value: "connect-src https://api.example.com:80"},
+		}}},
+	},
+	{
+		name:    "policy-port",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.PolicyPort),
+		verdict: true,
+		example: script{url: plainAPI, hops: []hop{allowAll}, document: &document{header: []fetch.Field{
+			{Name: "Content-Security-Policy", Value: "upgrade-insecure-requests; connect-src https://api.example.com:443"},
+		}}},
+	},
+	{
+		name:    "policy-port",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.PolicyPort),
+		verdict: true,
+		example: script{url: secureAPI, hops: []hop{allowAll}, document: &document{header: []fetch.Field{
+			{Name: "Content-Security-Policy", Value: "connect-src *:443"},
+		}}},
+	},
+	{
+		name:    "style-type",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.StyleType),
+		verdict: true,
+		example: script{kind: fetch.KindStyle, url: secureAPI, hops: []hop{{actual: answer{status: 200, fields: []fetch.Field{
+			{Name: "Access-Control-Allow-Origin", Value: "*"}, {Name: "Content-Type", Value: "text/"},
+		}}}}},
 	},
 	{
 		name:    "policy-websocket-source",
@@ -172,6 +219,20 @@ var differences = []difference{
 		applies: warned(fetch.FirefoxUpgradedOrigin),
 		verdict: true,
 		example: script{url: plainPage, hops: []hop{allowAll}, document: &document{meta: "upgrade-insecure-requests"}},
+	},
+	{
+		name:    "firefox-upgraded-origin",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.FirefoxUpgradedOrigin),
+		verdict: true,
+		example: script{url: secureAPI, hops: []hop{redirectTo(302, plainAPI+"{path}/1"), allowAll}, document: &document{meta: "upgrade-insecure-requests"}},
+	},
+	{
+		name:    "firefox-silent-port",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.FirefoxSilentPort),
+		verdict: true,
+		example: script{kind: fetch.KindXHR, url: secureAPI, hops: []hop{redirectTo(302, secureAPI+":6000{path}/1"), allowAll}},
 	},
 	{
 		name:    "firefox-preflight-cache",

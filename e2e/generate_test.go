@@ -189,10 +189,10 @@ func (g generator) otherKind(s script) script {
 
 // typesOf are Content-Types of responses: first the right one.
 var typesOf = map[fetch.Kind][]string{
-	fetch.KindEventSource: {"text/event-stream", "text/event-stream;charset=utf-8", "text/plain", "TEXT/EVENT-STREAM", "application/json", ""},
-	fetch.KindScript:      {"text/javascript", "application/javascript", "text/plain", "image/png", "text/csv", "text/html", "application/json", "audio/mpeg", "application/octet-stream", ""},
-	fetch.KindModule:      {"text/javascript", "application/javascript;charset=utf-8", "text/plain", "image/png", "text/html", "text/ecmascript", ""},
-	fetch.KindStyle:       {"text/css", "text/css;charset=utf-8", "text/plain", "text/html", "TEXT/CSS", ""},
+	fetch.KindEventSource: {"text/event-stream", "text/event-stream;charset=utf-8", "text/plain", "TEXT/EVENT-STREAM", "application/json", "", noField},
+	fetch.KindScript:      {"text/javascript", "application/javascript", "text/plain", "image/png", "text/csv", "text/html", "application/json", "audio/mpeg", "application/octet-stream", "", noField},
+	fetch.KindModule:      {"text/javascript", "application/javascript;charset=utf-8", "text/plain", "image/png", "text/html", "text/ecmascript", "", noField},
+	fetch.KindStyle:       {"text/css", "text/css;charset=utf-8", "text/plain", "text/html", "TEXT/CSS", "", noField, "x", "text/", "*/*", "application/x-unknown-content-type"},
 	fetch.KindImage:       {"image/gif", "image/gif"},
 }
 
@@ -260,9 +260,9 @@ func (g generator) policy() string {
 		var list []string
 		for range choose(g, choice[int]{10, 0}, choice[int]{50, 1}, choice[int]{30, 2}, choice[int]{10, 3}) {
 			list = append(list, oneOf(g, "'self'", "'self'", "'none'", "*", "https:", "http:", "wss:", secureAPI, secureOther, "api.example.com", "*.example.com",
-				"http://api.example.com", "http://api.example.com:80", "api.example.com:443", "api.example.com:*", "https://*", "https://api.example.com/",
+				"http://api.example.com", "http://api.example.com:80", "https://api.example.com:80", "api.example.com:443", "*:443", "*:*", "api.example.com:*", "https://*", "https://api.example.com/",
 				"https://api.example.com/script/", "https://api.example.com/elsewhere/", "https://other.test/elsewhere", "HTTPS://API.example.com", "wss://api.example.com",
-				"https://api.example.com/script/?query", "'SELF'", "app.example.com", "localhost:8080", "ftp:", "//api.example.com", "https://api.example.com:x", "ü"))
+				"https://api.example.com/script/?query", "'SELF'", "app.example.com", "localhost:8080", "ftp:", "//api.example.com", "https://api.example.com:x"))
 		}
 		return strings.Join(list, " ")
 	}
@@ -270,8 +270,12 @@ func (g generator) policy() string {
 	for range 1 + g.IntN(3) {
 		name := oneOf(g, "connect-src", "connect-src", "img-src", "font-src", "style-src", "style-src-elem", "script-src", "script-src-elem", "default-src", "default-src", "Connect-Src")
 		value := sources()
-		if name == "script-src" || name == "script-src-elem" {
+		switch {
+		case name == "script-src" || name == "script-src-elem":
 			value = "'self' " + value
+		case g.percent(4):
+			// Browsers ignore the whole directive. Of one that has the document's own script, default-src would decide.
+			value += " ü"
 		}
 		directives = append(directives, strings.TrimSpace(name+" "+value))
 		if name == "default-src" {

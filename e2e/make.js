@@ -10,7 +10,7 @@ async function makeFetch({url, init}) {
 function makeXHR({url, init, credentials, kind}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest()
-    request.timeout = 20_000
+    request.timeout = 5_000
     request.open(init.method, url)
     for (const [name, value] of init.headers) request.setRequestHeader(name, value)
     request.withCredentials = credentials

@@ -22,6 +22,7 @@ const (
 	ChromiumUpgradedURL         WarningCode = "chromium-upgraded-url"
 	ChromiumUpgradedRedirect    WarningCode = "chromium-upgraded-redirect"
 	UploadWithoutBody           WarningCode = "upload-without-body"
+	PolicyPort                  WarningCode = "policy-port"
 	PolicyWebSocketSource       WarningCode = "policy-websocket-source"
 	WebKitUpgradedLoopback      WarningCode = "webkit-upgraded-loopback"
 	WebKitFont                  WarningCode = "webkit-font"
@@ -29,6 +30,8 @@ const (
 	ChromiumSafelist            WarningCode = "chromium-safelist"
 	EmptyLocation               WarningCode = "empty-location"
 	FirefoxDroppedHeaders       WarningCode = "firefox-dropped-headers"
+	StyleType                   WarningCode = "style-type"
+	FirefoxSilentPort           WarningCode = "firefox-silent-port"
 	FirefoxUpgradedOrigin       WarningCode = "firefox-upgraded-origin"
 	FirefoxPreflightOrigin      WarningCode = "firefox-preflight-origin"
 	RedirectPreflight           WarningCode = "redirect-preflight"
@@ -149,6 +152,24 @@ func (f *fetch) warnStatus(status int) {
 	}
 }
 
+// warnStyleType is about types of style sheets that are not well-formed.
+func (f *fetch) warnStyleType(contentType string) {
+	if strings.Contains(contentType, "/") {
+		engines := []Engine{WebKit}
+		if strings.HasPrefix(contentType, "*/*;") {
+			engines = append(engines, Chromium)
+		}
+		f.warn(StyleType, fmt.Sprintf("The type %q is not well-formed, and browsers do not agree on style sheets of such a type.", contentType), engines...)
+	}
+}
+
+// warnSilentPort is about a script that is told nothing.
+func (f *fetch) warnSilentPort() {
+	if f.redirects() > 0 && (f.kind == KindXHR || f.kind == KindXHRUpload) {
+		f.warn(FirefoxSilentPort, "Firefox fires no event where an XMLHttpRequest is redirected to a port that browsers do not call: the script learns of it by its timeout, if it has set one.", Firefox)
+	}
+}
+
 // warnFont is about fonts, which are to be allowed in all engines but one.
 func (f *fetch) warnFont() {
 	if f.kind == KindFont {
@@ -176,6 +197,30 @@ func (f *fetch) warnPolicyUpgrade() {
 	if f.policies().UpgradesInsecureRequests() && f.policies().Check(f.policyRequest()).Verdict == csp.Blocked {
 		f.warn(ChromiumPolicyUpgrade, "The page's policy does not allow the http URL that upgrade-insecure-requests upgrades. Chrome asks it about that one, and blocks the call.", Chromium)
 	}
+}
+
+// warnPolicyPort is about sources with a port, of a policy that makes something of the URL.
+func (f *fetch) warnPolicyPort(verdict csp.Verdict) {
+	blocked := func(r csp.Request) bool { return f.policies().Check(r).Verdict == csp.Blocked }
+	r := f.policyRequest()
+	if verdict == csp.Blocked {
+		if r.AnySchemePort80 = true; !blocked(r) {
+			f.warn(PolicyPort, "The page's policy has a source with the port 80. Firefox and Safari take that for the port of https, too, and make the call.", Firefox, WebKit)
+		}
+		return
+	}
+	late, wildcard := r, r
+	if late.UpgradedLate = true; f.upgraded && blocked(late) {
+		f.warn(PolicyPort, "The page's policy allows the URL by a source with the port 443. Firefox compares that with the port 80 of the URL before the upgrade, and blocks the call.", Firefox)
+	}
+	if wildcard.NoWildcardPort = true; blocked(wildcard) {
+		f.warn(PolicyPort, "The page's policy allows the URL by a source such as *:443, which matches nothing in Safari: it blocks the call. Write https://*:443.", WebKit)
+	}
+}
+
+// warnUpgradedLocation is about a redirect to an http URL that is upgraded.
+func (f *fetch) warnUpgradedLocation() {
+	f.warn(FirefoxUpgradedOrigin, "The page's policy upgrades the URL that the call is redirected to. Firefox takes its origin for the one before the upgrade: it may send the Origin null, and take a response of the page's own origin for one of another.", Firefox)
 }
 
 // warnUpgradedLoopback is about http on loopback, which is as good as https.

@@ -97,6 +97,7 @@ func (f *fetch) blockBadPort() error {
 	if !isBadPort(u) {
 		return nil
 	}
+	f.warnSilentPort()
 	return f.networkError(BadPort, f.beforeRequest(), fmt.Sprintf("net::ERR_UNSAFE_PORT: browsers do not call port %s.", u.Port()), u.Port())
 }
 

@@ -11,7 +11,9 @@ import (
 func (f *fetch) upgradeInsecure() {
 	if f.policies().UpgradesInsecureRequests() {
 		f.warnPolicyUpgrade()
-		f.upgrade("The page's policy has upgrade-insecure-requests")
+		if f.upgrade("The page's policy has upgrade-insecure-requests") {
+			f.upgraded = true
+		}
 		f.warnUpgradedRedirect()
 		f.warnUpgradedLoopback()
 	}
@@ -28,20 +30,21 @@ func (f *fetch) upgradeMixedContent() {
 }
 
 // upgrade makes an https URL of the current one, if it is not as good as one.
-func (f *fetch) upgrade(why string) {
+func (f *fetch) upgrade(why string) (upgraded bool) {
 	u := f.currentURL()
-	upgraded := f.upgradedURL(u)
-	if upgraded == u {
-		return
+	secure := f.upgradedURL(u)
+	if secure == u {
+		return false
 	}
-	f.urls[len(f.urls)-1] = upgraded
+	f.urls[len(f.urls)-1] = secure
 	f.step("upgrade to a potentially trustworthy URL", Upgraded, f.current(), fmt.Sprintf("%s: the URL is %s.", why, f.current()))
-	if f.redirects() == 0 && sameOrigin(originOf(upgraded), f.origin) {
+	if f.redirects() == 0 && sameOrigin(originOf(secure), f.origin) {
 		f.warn(FirefoxUpgradedOrigin, "The call is of the page's own origin after the upgrade. Firefox takes it for one of another origin, as it was before.", Firefox)
 	}
 	if f.redirects() == 0 && f.info.script {
 		f.warn(ChromiumUpgradedURL, "In Chrome, the URL of the response is the one before the upgrade.", Chromium)
 	}
+	return true
 }
 
 func (f *fetch) upgradedURL(u *url.Url) *url.Url {

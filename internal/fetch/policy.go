@@ -35,7 +35,9 @@ func (f *fetch) blockByPolicy() error {
 	if runs := f.info.script || f.kind == KindScript || f.kind == KindModule; runs && !f.policies().SandboxAllows("allow-scripts") {
 		return f.networkError(SandboxedScripts, AtRequest, fmt.Sprintf("Blocked script execution in '%s' because the document's frame is sandboxed and the 'allow-scripts' permission is not set.", f.page.URL))
 	}
-	switch found := f.policies().Check(f.policyRequest()); found.Verdict {
+	found := f.policies().Check(f.policyRequest())
+	f.warnPolicyPort(found.Verdict)
+	switch found.Verdict {
 	case csp.Blocked:
 		return f.networkError(ContentSecurityPolicy, f.beforeRequest(), f.policyMessage(found.Directive), found.Directive.Text)
 	case csp.Conditional:

@@ -33,8 +33,12 @@ func (f *fetch) redirectFetch(response *response) (*response, error) {
 	case f.redirects() == maxRedirects:
 		return nil, f.networkError(TooManyRedirects, AtRedirect, fmt.Sprintf("net::ERR_TOO_MANY_REDIRECTS: browsers follow %d redirects at most.", maxRedirects))
 	}
-	if f.policies().UpgradesInsecureRequests() { // before origins are compared, as in all browsers
-		locationURL = f.upgradedURL(locationURL)
+	f.upgraded = false
+	if f.policies().UpgradesInsecureRequests() { // before origins are compared, as in Chromium and WebKit
+		if secure := f.upgradedURL(locationURL); secure != locationURL {
+			locationURL, f.upgraded = secure, true
+			f.warnUpgradedLocation()
+		}
 	}
 	switch {
 	case includesCredentials(locationURL) && (f.tainting == cors || f.mode == modeCORS && !sameOrigin(f.origin, originOf(locationURL))):

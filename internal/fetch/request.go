@@ -37,6 +37,7 @@ type fetch struct {
 	urls           []*url.Url // the URL list, of which the last is the current one
 	tainting       tainting
 
+	upgraded       bool  // whether upgrade-insecure-requests has upgraded the current URL
 	http1          bool  // whether the last answer came over HTTP/1.1
 	preflighted    bool  // whether a preflight has been needed
 	unsafeHeaders  bool  // whether a request to the page's own origin had some that would need one elsewhere

@@ -68,7 +68,7 @@ func (f *fetch) blockResponse(response *response) error {
 		switch {
 		case !isOKStatus(response.status):
 			return f.blockStatus(response)
-		case essence != "text/css":
+		case !f.isStyleSheet(response, essence, nosniff):
 			return fail(MIMEType, "Refused to apply style from '%s' because its MIME type ('%s') is not a supported stylesheet MIME type, and strict MIME checking is enabled.", f.current(), essence)
 		}
 	case KindFont, KindMedia, KindManifest:
@@ -83,6 +83,25 @@ func (f *fetch) blockResponse(response *response) error {
 func (f *fetch) blockStatus(response *response) error {
 	f.warnStatus(response.status)
 	return f.networkError(ErrorStatus, AtResponse, fmt.Sprintf("Failed to load resource: the server responded with a status of %d (%s)", response.status, http.StatusText(response.status)), fmt.Sprint(response.status))
+}
+
+// isStyleSheet reports whether a response's type is that of a style sheet. A response without one that can be read is of
+// the type that a style sheet has by default (HTML Standard, section 4.6.7.10).
+func (f *fetch) isStyleSheet(response *response, essence string, nosniff bool) bool {
+	switch {
+	case essence == "text/css":
+		return true
+	case nosniff: // "should response to request be blocked due to nosniff?" (Fetch Standard, section 3.6)
+		return false
+	case essence != "":
+		return essence == "application/x-unknown-content-type" // as in all browsers
+	}
+	contentType, _ := get(response.header, "Content-Type")
+	f.warnStyleType(contentType)
+	if i := strings.IndexAny(contentType, " \t;,("); i >= 0 { // where browsers have it end
+		contentType = contentType[:i]
+	}
+	return !strings.Contains(contentType, "/") || contentType == "text/css" || contentType == "*/*"
 }
 
 // isNoScript reports whether an essence is none of a script, whatever else is true.

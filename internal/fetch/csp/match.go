@@ -16,6 +16,17 @@ type Request struct {
 
 	// OwnSchemes has sources with a WebSocket's scheme match nothing else, as in Chromium and Firefox.
 	OwnSchemes bool
+
+	// UpgradedLate has an https URL without a port match no source with the port 443, as in Firefox, which upgrades an http
+	// URL after it has asked the policies.
+	UpgradedLate bool
+
+	// AnySchemePort80 has the port 80 of a source match that of https whatever the scheme of the source is, as in Firefox
+	// and WebKit.
+	AnySchemePort80 bool
+
+	// NoWildcardPort has a source such as *:443, without a scheme, match nothing, as in WebKit.
+	NoWildcardPort bool
 }
 
 // A Verdict is what the policies make of a request.
@@ -133,11 +144,15 @@ func (r Request) matchesExpression(expression, origin string) bool {
 		return false
 	case s.host == "": // a scheme-source
 		return true
+	case r.NoWildcardPort && s.scheme == "" && s.host == "*" && s.port != "":
+		return false
 	}
-	ownScheme, _, _ := strings.Cut(origin, "://")
-	return (s.scheme != "" || matchScheme(ownScheme, u.Scheme())) &&
+	if s.scheme == "" {
+		s.scheme, _, _ = strings.Cut(origin, "://")
+	}
+	return matchScheme(s.scheme, u.Scheme()) &&
 		matchHost(s.host, u.Hostname()) &&
-		matchPort(s.port, u) &&
+		r.matchPort(s) &&
 		(r.Redirects > 0 || matchPath(s.path, u.Pathname()))
 }
 
@@ -230,18 +245,28 @@ func matchHost(pattern, host string) bool {
 	return strings.EqualFold(pattern, host)
 }
 
-// matchPort is "port-part matches" (section 6.7.2.11). Where the port is the default one of http, browsers take it for
-// that of https, too, as they take the scheme.
-func matchPort(port string, u *url.Url) bool {
-	switch port {
+// matchPort is "port-part matches" (section 6.7.2.11). Where scheme and port are those of http, browsers take them for those
+// of https, too.
+func (r Request) matchPort(s source) bool {
+	u := r.URL
+	switch s.port {
 	case "*":
 		return true
 	case "":
 		return u.Port() == ""
 	}
-	number, err := strconv.Atoi(port)
-	return err == nil && (strconv.Itoa(number) == u.Port() ||
-		u.Port() == "" && (number == 80 || number == 443 && isSecure(u)))
+	number, err := strconv.Atoi(s.port)
+	switch {
+	case err != nil:
+		return false
+	case u.Port() != "":
+		return strconv.Itoa(number) == u.Port()
+	case !isSecure(u):
+		return number == 80
+	case number == 80:
+		return strings.EqualFold(s.scheme, "http") || strings.EqualFold(s.scheme, "ws") || r.AnySchemePort80
+	}
+	return number == 443 && !r.UpgradedLate
 }
 
 // matchPath is "path-part matches" (section 6.7.2.12).

@@ -379,7 +379,7 @@ func (p *parser) status(option string, status *int) {
 // once notes an option that can stand but once.
 func (p *parser) once(option string) {
 	if before, again := p.values[option]; again {
-		p.failf(p.name, "%s: it stands in line %d too; remove one of them", option, before[0].Line)
+		p.failf(p.name, "%s: it is on line %d too; remove one of them", option, before[0].Line)
 	}
 	p.values[option] = []caddyfile.Token{p.name}
 }

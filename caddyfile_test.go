@@ -78,7 +78,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a variable with no origin":   {`{"allow_origins": ["{env.CORS_TEST_EMPTY}"]}`, `"{env.CORS_TEST_EMPTY}" is empty: set it`},
 		"a variable with a bad one":   {`{"allow_origins": ["{env.CORS_TEST_BAD}"]}`, `did you mean "https://b.test"? (from {env.CORS_TEST_BAD})`},
 		"a variable that opens":       {`{"allow_origins": ["https://a.test", "{env.CORS_TEST_STAR}"]}`, `remove "*" to allow just those, or remove the others (from {env.CORS_TEST_STAR})`},
-		"a variable with another":     {`{"allow_origins": ["{env.CORS_TEST_NESTED}"]}`, `holds a placeholder itself`},
+		"a variable with another":     {`{"allow_origins": ["{env.CORS_TEST_NESTED}"]}`, `has a placeholder itself`},
 		"a missing file":              {`{"allow_origins": ["{file./nowhere/origins}"]}`, `"{file./nowhere/origins}" is empty: set it`},
 		"a risk that came with it":    {`{"allow_origins": ["{env.CORS_TEST_STAR}"], "allow_credentials": true}`, `(from {env.CORS_TEST_STAR}); or, to take the risk, add: insecure any_origin_with_credentials (in JSON, "insecure": ["any_origin_with_credentials"])`},
 	} {

@@ -454,7 +454,7 @@ func resolveOrigins(written []string) (origins, writtenAs []string, problems []e
 		}
 		for _, value := range values {
 			if policy.HasPlaceholder(value) {
-				problems = append(problems, fmt.Errorf("allow_origins: %q stands for %q, which holds a placeholder itself: write that in the configuration", text, value))
+				problems = append(problems, fmt.Errorf("allow_origins: %q is %q, which has a placeholder itself: write that in the configuration", text, value))
 				continue
 			}
 			origins, writtenAs = append(origins, value), append(writtenAs, text)

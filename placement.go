@@ -124,14 +124,14 @@ func (h *Handler) provisionPlace(ctx caddy.Context) (problems []error) {
 	return append(problems, h.checkPlaceholders(server)...)
 }
 
-// warnOfPlace warns of what has the last word over a cors, and of a matcher that caches mind.
+// warnOfPlace warns of what overrides a cors, and of a matcher that caches mind.
 func warnOfPlace(ctx caddy.Context, place placement.Found, written placement.Note) {
 	words := place.LastWords
 	if len(words) > 0 && len(written.LastWords) > 0 {
 		words = written.LastWords // the same, with their lines
 	}
 	for _, word := range words {
-		ctx.Logger().Warn(fmt.Sprintf("the header operation %s at %s is deferred, and so has the last word over cors, whose answer it changes for every website: remove that line", word.Operation, word.At),
+		ctx.Logger().Warn(fmt.Sprintf("the header operation %s at %s is deferred, so it overrides what cors sends, for every website: remove that line", word.Operation, word.At),
 			zap.String("header", word.Operation), zap.String("at", word.At))
 	}
 	for _, matchers := range place.Matchers {

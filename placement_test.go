@@ -207,7 +207,7 @@ func validate(t *testing.T, routes string) error {
 	return caddy.Validate(&config)
 }
 
-// What has the last word over cors is told when it is loaded: from a Caddyfile with its file and line, from JSON with the
+// What overrides cors is told when it is loaded: from a Caddyfile with its file and line, from JSON with the
 // route.
 func TestLastWord(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -233,7 +233,7 @@ func TestLastWord(t *testing.T) {
 			for line := range 10 { // those of the site come after livecaddy's own
 				log = strings.ReplaceAll(log, fmt.Sprintf("Caddyfile:%d ", line+livecaddy.LinesBefore), fmt.Sprintf("Caddyfile:%d ", line))
 			}
-			if n := strings.Count(log, "has the last word over cors"); n != len(test.want) {
+			if n := strings.Count(log, "overrides what cors sends"); n != len(test.want) {
 				t.Errorf("%d warnings, want %d:\n%s", n, len(test.want), log)
 			}
 			for _, want := range test.want {

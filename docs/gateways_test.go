@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/caddy-cors/caddy-cors/internal/check/checktest"
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
@@ -284,9 +284,12 @@ func testSnippets(t *testing.T, r *recipe) {
 			{"https://new.example.com", "GET", "\n+\timport api https://app.example.com https://new.example.com\n \treverse_proxy localhost:9001\n"},
 			{app, "LINK", "\n (api) {\n \tcors {args[:]} {\n-\t\tallow_methods PUT, PATCH, DELETE\n+\t\tallow_methods PUT, PATCH, DELETE, LINK\n"},
 		} {
-			report := checktest.RunCaddyfile(t, r.caddyfiles[0], other, "--origin", edit.origin, "-X", edit.method)
-			if !strings.Contains(report.Diff, edit.diff) {
-				t.Errorf("for %s of %s, the edit is:\n%s", edit.method, edit.origin, report.Diff)
+			dir := t.TempDir()
+			writeFiles(t, dir, map[string]string{"Caddyfile": r.caddyfiles[0]})
+			command := fmt.Sprintf("caddy cors check %s --origin %s -X %s --config Caddyfile --diff", other, edit.origin, edit.method)
+			output, _, err := shell(t, dir, os.Environ(), typed{command: command})
+			if err != nil || !strings.Contains(output, edit.diff) {
+				t.Errorf("for %s of %s, the edit is (%v):\n%s", edit.method, edit.origin, err, output)
 			}
 		}
 		r.refused(t, 1, "{args[0]}", "cors {args[:]}", "cors {args[0]}", "import api https://app.example.com\n", "import api\n")

@@ -59,7 +59,7 @@ func parseAddress(text string) (address, error) {
 		case known && value == "":
 			return address{}, fmt.Errorf("{%s} is empty; set it", name)
 		case known && strings.ContainsAny(value, "{}"):
-			return address{}, fmt.Errorf("{%s} stands for text with a placeholder in it; write that in the configuration", name)
+			return address{}, fmt.Errorf("the value of {%s} has a placeholder in it; write that in the configuration", name)
 		case known:
 			a.literal(value)
 		case unfilled.MatchString(name) || !requestPlaceholder.MatchString(name):

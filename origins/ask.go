@@ -190,7 +190,7 @@ func checkURL(address string) error {
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return fmt.Errorf("%q is not an http or https URL; write one such as http://localhost:9000/cors", withoutSecrets(address))
 	case strings.Contains(address, "#"):
-		return errors.New("a fragment is never sent; remove the # and what is behind it")
+		return errors.New("a fragment is never sent; remove the # and what follows it")
 	case u.Query().Has("origin"):
 		return errors.New("its query has an origin already; remove it, the one to ask about is added")
 	}

@@ -26,7 +26,7 @@ func unmarshal(d *caddyfile.Dispenser, expects string, argument *string, check f
 
 	switch args := d.RemainingArgs(); {
 	case len(args) == 0 || args[0] == "":
-		problem("%s: write behind it %s", source, expects)
+		problem("%s: write after it %s", source, expects)
 	case len(args) > 1:
 		problem("%s: one argument is expected, %s; remove %q", source, expects, strings.Join(args[1:], " "))
 	default:
@@ -50,7 +50,7 @@ func unmarshal(d *caddyfile.Dispenser, expects string, argument *string, check f
 		case !known:
 			problem("%s: unknown option %q; its options: %s", source, option, strings.Join(slices.Sorted(maps.Keys(options)), ", "))
 		case again:
-			problem("%s: %s: it stands in line %d too; remove one of them", source, option, line)
+			problem("%s: %s: it is on line %d too; remove one of them", source, option, line)
 		case len(args) != 1:
 			problem("%s: %s: one value is expected", source, option)
 		default:

@@ -208,7 +208,7 @@ func (e *endpoint) ask(ctx context.Context, logger *zap.Logger, s subject, q *qu
 }
 
 func (e *endpoint) failed(logger *zap.Logger, s subject, err error) {
-	e.fault.is(logger, "the endpoint does not say whether an origin may call; its last answer stands, and denied is what it has not answered for",
+	e.fault.is(logger, "the endpoint does not say whether an origin may call; its last answers stay in use, and other origins are denied",
 		err, zap.String("origin", s.origin))
 }
 

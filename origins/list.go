@@ -40,7 +40,7 @@ func (l *originList) allows(text string) bool {
 }
 
 // parseList reads a list: one origin or pattern a line, as the Caddyfile has them; a comment is a "#" at the start of a
-// line or after a blank, and what is behind it. Line ends are LF or CRLF. The error names the bad lines, each by name and
+// line or after a blank, and what follows it. Line ends are LF or CRLF. The error names the bad lines, each by name and
 // number, and what is right instead.
 //
 // What would open the policy to more than its author can have in mind is refused, because a list may be written by a

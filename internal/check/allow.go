@@ -27,8 +27,8 @@ func AllowCommand(h Handler) *cobra.Command {
 		Use:   "allow <number>... [--config <file> [--adapter <name>]] [--served-by <listener>] [--address <interface>] [--write]",
 		Short: "Shows the edit of the Caddyfile that allows what was denied",
 		Long: `Takes denials by the numbers under which "caddy cors denials" has last shown
-them, and shows the edit of the Caddyfile that would have their calls allowed,
-tried as "caddy cors check" does. --write writes it. Nothing is allowed because
+them, and shows the edit of the Caddyfile that would allow their calls, tried
+as "caddy cors check" does. --write writes it. Nothing is allowed because
 it was asked for: you choose, and anybody can send any origin.
 
 A number means the denial that was last shown under it, however the list has
@@ -209,7 +209,7 @@ func (a Allowance) Says() []string {
 	return lines
 }
 
-// Allow looks for the edit of a configuration that has denied calls allowed, one after the other. It makes no request that
+// Allow looks for the edit of a configuration that allows denied calls, one after the other. It makes no request that
 // could change something, and writes nothing.
 func Allow(ctx context.Context, h Handler, of Configuration, chosen ...numbered) (*AllowReport, error) {
 	silence()
@@ -274,7 +274,7 @@ func describe(d denials.Denial) string {
 	return fmt.Sprintf("%s %s of a page of %s", d.Method, d.Host+d.Path, d.Origin)
 }
 
-// allowIn looks for the edit that has the call allowed, and returns the configuration with it; nil if there is none.
+// allowIn looks for the edit that allows the call, and returns the configuration with it; nil if there is none.
 func (c *Check) allowIn(ctx context.Context, h Handler, conf *configuration, a *Allowance) (*configuration, error) {
 	attempt, err := c.attempt(ctx, conf, asTrial)
 	if _, ok := errors.AsType[notLocalError](err); ok && strings.HasPrefix(c.request.URL, "https://") {

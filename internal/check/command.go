@@ -27,7 +27,7 @@ const (
 )
 
 // noEdit is what --diff says where it has nothing to print.
-const noEdit = "there is no edit of the Caddyfile that has the call allowed; without --diff, the check says what else could"
+const noEdit = "no edit of the Caddyfile makes the call work; without --diff, the check says what else could"
 
 // A Handler is what the check needs of the cors handler.
 type Handler struct {

@@ -45,7 +45,7 @@ type tried struct {
 // allowed reports whether the call is allowed with it, as far as that was seen.
 func (t *tried) allowed() bool { return t.err == nil && t.attempt.cause == nil }
 
-// fix finds what would have the call allowed whose first attempt was blocked, and writes it into the report.
+// fix finds what would allow the call whose first attempt was blocked, and writes it into the report.
 func (f *fixer) fix(ctx context.Context, first *attempt, report *Report) {
 	now := &tried{conf: f.before, attempt: first}
 	if report.Verdict == VerdictUnknown {

@@ -43,7 +43,7 @@ func (c *Check) live(a *attempt) []Fix {
 		}
 		fixes = append(fixes, Fix{Action: ActionInsert, Line: textOf(whole, ""), Block: blockSite, Site: p.site(), Tried: triedUntried})
 		if names := p.byHand(); len(names) > 0 {
-			p.advise("No cors directive answers there, but something sets %s: a header line of the site, or the backend. cors replaces what is behind it; remove the header lines, which can have the last word. Check with --config <Caddyfile> to see them.", strings.Join(names, ", "))
+			p.advise("No cors directive answers there, but something sets %s: a header line of the site, or the backend. cors replaces the headers of a backend; remove the header lines, which can override it. Check with --config <Caddyfile> to see them.", strings.Join(names, ", "))
 		}
 	}
 	for _, text := range p.advice {

@@ -776,9 +776,9 @@ func (p *proposer) unseen(use *edit.Use, cause *fetch.Cause, e *exchange) {
 		})
 	}
 	if outer.Name() == "route" && len(outer.Block) > 0 && outer.Block[0] != use {
-		reason := fmt.Sprintf("in a route, what stands first runs first: %s answered before it", p.answerer(e))
+		reason := fmt.Sprintf("a route runs its directives in the order in which they are written: %s answered before it", p.answerer(e))
 		if name := rewriterBefore(use); name != "" {
-			reason = fmt.Sprintf("in a route, what stands first runs first: after %s, its matcher does not match", name)
+			reason = fmt.Sprintf("a route runs its directives in the order in which they are written: after %s, its matcher does not match", name)
 		}
 		move(outer, outer.Block[0], reason)
 	}
@@ -789,9 +789,9 @@ func (p *proposer) unseen(use *edit.Use, cause *fetch.Cause, e *exchange) {
 		}
 		block := strings.Join(append([]string{outer.Name()}, outer.Args()...), " ")
 		if comesTo(outer, path) {
-			move(into, nil, fmt.Sprintf("it stands in the block of %s, and %s answered before the request came there", block, p.answerer(e)))
+			move(into, nil, fmt.Sprintf("it is in the block of %s, and %s answered before the request got there", block, p.answerer(e)))
 		} else {
-			move(into, nil, fmt.Sprintf("it stands in the block of %s, which the request does not come to", block))
+			move(into, nil, fmt.Sprintf("it is in the block of %s, which the request does not reach", block))
 		}
 	}
 }

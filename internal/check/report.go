@@ -355,7 +355,7 @@ func (r *Report) sayTried(say func(string, ...any), edits bool) {
 	case r.Tried == triedUntried:
 		say("\nWhether this is enough is not known. %s", r.TriedReason)
 	case r.Tried == triedBlocked && r.StillBlocked != nil:
-		say("\nNo edit was found that has the call allowed. What stands in the way in the end: %s", r.StillBlocked.Message)
+		say("\nNo edit was found that makes the call work. What still blocks it: %s", r.StillBlocked.Message)
 	case edits && r.Tried == "":
 		say("\nThis was not tried: the check does not know the server's configuration. With --config <Caddyfile>, it does.")
 	}

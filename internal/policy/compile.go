@@ -212,7 +212,7 @@ func (c *compiler) patternRisks(i int, text string, p origin.Pattern) {
 		c.risk("allow_origins", i, AnyOrigin, "%q with allow_credentials lets every website act in the name of your signed-in users: list the origins that may", text)
 	}
 	if p.Scheme() == "http" && !p.Loopback() {
-		c.risk("allow_origins", i, HTTPOrigin, "%q with allow_credentials lets anybody on the way (a public Wi-Fi, say) act in the name of your signed-in users: have that page served over https, and list its https:// origin", text)
+		c.risk("allow_origins", i, HTTPOrigin, "%q with allow_credentials lets anybody on the network path (a public Wi-Fi, say) act as your signed-in users: have that page served over https, and list its https:// origin", text)
 	}
 	if suffix := p.PublicSuffix(); suffix != "" {
 		c.risk("allow_origins", i, PublicSuffix, "%q with allow_credentials: anybody can have a name under %q and act in the name of your signed-in users from there: name the domain below it that is yours", text, suffix)

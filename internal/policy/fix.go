@@ -57,7 +57,7 @@ func (l Line) String() string {
 // maxLine is the longest line that is suggested: whatever a request asks for, what remains of it is small.
 const maxLine = 512
 
-// FixFor returns what would have the request allowed, of which d is the denial. For an origin that may not call, it is
+// FixFor returns what would allow the request of which d is the denial. For an origin that may not call, it is
 // what would let it call at all; what it may ask for then is another question, and not one that an unknown origin should
 // get to answer.
 func FixFor(r *Request, d *Decision) Fix {
@@ -122,7 +122,7 @@ func fixInvalidOrigin(r *Request) Fix {
 	case len(r.Origin) > 1:
 		return Fix{Advice: "The request has more than one Origin field: something on its way, such as a proxy, adds one. Have it leave the browser's alone."}
 	case strings.HasPrefix(text, "file:"):
-		return Fix{Advice: "The page was opened from a file in an app's browser, which sends an origin that is none. Have the app serve its pages from an origin of its own, such as https://appassets.androidplatform.net or capacitor://localhost."}
+		return Fix{Advice: "The page was opened from a file in an app's browser, which sends an Origin that is not an origin. Have the app serve its pages from an origin of its own, such as https://appassets.androidplatform.net or capacitor://localhost."}
 	}
 	return Fix{Advice: "No browser sends such an Origin: the request comes from another program, or something on its way rewrites the field. An origin is a scheme, a host and, unless it is the default, a port, in lower case and without a slash at the end."}
 }

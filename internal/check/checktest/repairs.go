@@ -443,7 +443,7 @@ var Repairs = []Repair{
 		Kind: "order", Name: "a route in which it stands last",
 		Site:   "route {\nrespond /orders hello\ncors https://app.example.com\n}",
 		Diff:   []string{"-respond /orders hello", "+respond /orders hello"},
-		Unseen: "in a route, what stands first runs first",
+		Unseen: "a route runs its directives in the order in which they are written",
 	},
 	{
 		Kind: "order", Name: "a route after authentication",

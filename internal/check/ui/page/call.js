@@ -235,7 +235,7 @@ function tried(report, edited) {
   switch (report.tried) {
   case "allowed": return h("p", {class: "tried good"}, "Tried: with this edit, the call is allowed.")
   case "preflight": return h("p", {class: "tried good"}, "Tried: with this edit, the preflight is allowed. The request itself was not made, because it could change something.")
-  case "blocked": return report.still_blocked && h("p", {class: "tried"}, "No edit was found that has the call allowed. What stands in the way in the end: ", visible(report.still_blocked.message))
+  case "blocked": return report.still_blocked && h("p", {class: "tried"}, "No edit was found that makes the call work. What still blocks it: ", visible(report.still_blocked.message))
   case "untried": return h("p", {class: "tried"}, "Whether this is enough is not known. ", visible(report.tried_reason ?? ""))
   }
   return edited && h("p", {class: "tried muted"}, "Not tried: the configuration of the server is not known. With ", code("--config Caddyfile"), ", the edit is made in it, and tried.")

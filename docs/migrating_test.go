@@ -317,7 +317,7 @@ func TestMigratingRefused(t *testing.T) {
 		{"everyone, with credentials", "cors * {\nallow_credentials\n}", "insecure any_origin_with_credentials"},
 		{"the request's origin, with credentials", "cors {header.Origin} {\nallow_credentials\n}", "insecure any_origin_with_credentials"},
 		{"any host, with credentials", "cors https://* {\nallow_credentials\n}", "insecure any_origin_with_credentials"},
-		{"20 days", "cors * {\nmax_age 1728000s\n}", "at most 24h"},
+		{"20 days", "cors * {\nmax_age 1728000s\n}", `did you mean "24h"`},
 		{"seconds without a unit", "cors * {\nmax_age 3600\n}", `"3600s"`},
 		{"DNT", "cors * {\nallow_headers DNT\n}", "no script can set DNT"},
 		{"Keep-Alive", "cors * {\nallow_headers Keep-Alive\n}", "no script can set Keep-Alive"},

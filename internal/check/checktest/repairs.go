@@ -825,7 +825,7 @@ var Repairs = []Repair{
 		Kind: "other matcher", Name: "a block for a query that the call does not have",
 		Site:   "@v2 query v=2\nhandle @v2 {\ncors https://app.example.com\nrespond two\n}\nhandle {\nrespond one\n}",
 		Diff:   []string{"+cors https://app.example.com", "-cors https://app.example.com"},
-		Unseen: "it stands in the block of handle @v2, which the request does not come to",
+		Unseen: "it is in the block of handle @v2, which the request does not reach",
 	},
 	{
 		Kind: "credentials", Name: "header lines for everyone, whose methods everyone keeps",

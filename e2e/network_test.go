@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
@@ -21,6 +22,7 @@ import (
 // and sites do not tell their ports apart.
 type network struct {
 	addresses map[string]string // "api.example.com:443" to "127.0.0.1:41234"
+	secure    []string          // the names of https on other ports than 443 and 8443
 	tls       *tls.Config       // trusts the certificates of the https ones
 	direct    bool              // the names are of loopback themselves, so that no browser needs a proxy to find them
 	quic      bool              // the https ones are to be called over HTTP/3, by browsers that can
@@ -72,7 +74,7 @@ func (n network) certificates(t *testing.T) map[string][]*x509.Certificate {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if port != "443" && port != "8443" { // those of https
+		if port != "443" && port != "8443" && !slices.Contains(n.secure, name) { // those of https
 			continue
 		}
 		conn, err := n.dial(t.Context(), "tcp", name)

@@ -127,10 +127,12 @@ func (c *Check) readPage() error {
 }
 
 // loadPage reads or fetches the page, and lets it say what it has to say about the call.
-func (c *Check) loadPage(ctx context.Context) error {
+func (c *Check) loadPage(ctx context.Context, network http.RoundTripper) error {
 	if c.page.url == "" || c.request.Page != nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.maxTime, errMaxTime)
+	defer cancel()
 	var err error
 	if c.page.file != "" {
 		var file *os.File
@@ -140,7 +142,7 @@ func (c *Check) loadPage(ctx context.Context) error {
 		defer file.Close()
 		c.request.Page, err = fetch.ParsePage(c.page.url, nil, file)
 	} else {
-		client := fetch.Client{Transport: timed{c.network, requestTimeout}}
+		client := fetch.Client{Transport: timed{network, requestTimeout}}
 		c.request.Page, err = client.LoadPage(ctx, c.page.url)
 	}
 	if err != nil {
@@ -148,6 +150,38 @@ func (c *Check) loadPage(ctx context.Context) error {
 	}
 	c.request.Origin = pageOrigin(c.request.Origin, c.request.Page)
 	return nil
+}
+
+// loadPageIn does so where a configuration may serve the page. The error may be that Caddy refuses the configuration.
+func (c *Check) loadPageIn(ctx context.Context, conf *configuration, as trial) error {
+	if c.page.url == "" || c.page.file != "" || c.request.Page != nil {
+		return c.loadPage(ctx, c.network)
+	}
+	config, err := conf.run(ctx, c, as)
+	if err != nil {
+		return err
+	}
+	defer config.Close()
+	return c.loadPage(ctx, pageNetwork{config, c.network})
+}
+
+// A pageNetwork has pages come from a configuration, where it serves them.
+type pageNetwork struct {
+	config *localConfig
+	live   http.RoundTripper
+}
+
+// RoundTrip asks the configuration for a page of a host that one of its sites names, or that it listens for on the page's
+// own port. A site for every host, which is called as one behind a proxy, is more likely to be that of the API alone.
+func (n pageNetwork) RoundTrip(r *http.Request) (*http.Response, error) {
+	found, err := n.config.serverFor(r.URL)
+	if err != nil {
+		return n.live.RoundTrip(r)
+	}
+	if named, _ := servesHost(found.server, r.URL.Host); found.via != "" && len(named) == 0 {
+		return n.live.RoundTrip(r)
+	}
+	return n.config.RoundTrip(r)
 }
 
 // pageOrigin is the origin that was given, or else the page's. One that a policy sandboxes has no other than null.

@@ -187,10 +187,10 @@ func (c *Check) cut(report *Report) {
 // judge makes the call. Where a live server was called, the configuration is nil.
 func (c *Check) judge(ctx context.Context) (*Report, *attempt, *configuration) {
 	silence()
-	if err := c.loadPage(ctx); err != nil {
-		return unknown(explainFailure(err)), nil, nil
-	}
 	if c.config == "" {
+		if err := c.loadPage(ctx, c.network); err != nil {
+			return unknown(explainFailure(err)), nil, nil
+		}
 		a, err := c.try(ctx, c.network)
 		if err != nil {
 			return failed(a, err), nil, nil
@@ -201,12 +201,27 @@ func (c *Check) judge(ctx context.Context) (*Report, *attempt, *configuration) {
 	if err != nil {
 		return unknown("config", err.Error()), nil, nil
 	}
+	if err := c.loadPageIn(ctx, conf, inEarnest); err != nil {
+		return c.pageFailed(err), nil, nil
+	}
 	a, err := c.attempt(ctx, conf, inEarnest)
 	report, ran := c.reportOf(a, conf, err)
 	if !ran {
 		return report, nil, nil
 	}
 	return report, a, conf
+}
+
+// pageFailed reports why the page is not there.
+func (c *Check) pageFailed(err error) *Report {
+	if _, ok := errors.AsType[notProvisionedError](err); ok {
+		return c.notProvisioned(err)
+	}
+	return unknown(explainFailure(err))
+}
+
+func (c *Check) notProvisioned(err error) *Report {
+	return unknown("config", fmt.Sprintf("Caddy refuses %s: %v", c.config, err))
 }
 
 // reportOf reports an attempt in a configuration, with its error. It reports false if the configuration has not run.
@@ -218,7 +233,7 @@ func (c *Check) reportOf(a *attempt, conf *configuration, err error) (report *Re
 		return report, true
 	}
 	if _, ok := errors.AsType[notProvisionedError](err); ok {
-		return unknown("config", fmt.Sprintf("Caddy refuses %s: %v", c.config, err)), false
+		return c.notProvisioned(err), false
 	}
 	if local, ok := errors.AsType[notLocalError](err); ok {
 		return unknown("not-in-config", local.Error()), false

@@ -309,8 +309,8 @@ func onlyRedirects(server *caddyhttp.Server) bool {
 	})
 }
 
-// servesHost reports whether any route of the server is for the host, as far as its own matchers tell, and which hosts
-// they name.
+// servesHost reports whether any route of the server is for the host, as far as its own matchers tell, and which hosts they
+// name: those of the matcher that matches, and none if it is for every host.
 func servesHost(server *caddyhttp.Server, hostport string) (hosts []string, ok bool) {
 	r := &http.Request{Host: hostport, Header: http.Header{}}
 	r = r.WithContext(context.WithValue(context.Background(), caddy.ReplacerCtxKey, caddy.NewReplacer()))
@@ -333,7 +333,7 @@ func servesHost(server *caddyhttp.Server, hostport string) (hosts []string, ok b
 				named = true
 				hosts = append(hosts, names...)
 				if matches, err := names.MatchWithError(r); err == nil && matches {
-					return nil, true
+					return names, true
 				}
 			}
 			if !named {

@@ -259,3 +259,37 @@ func TestLive(t *testing.T) {
 		})
 	}
 }
+
+// A page that a site of the configuration serves comes from there, with its policies; one of another server does not.
+func TestPageOfTheConfiguration(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "connect-src https://api.example.com")
+	}))
+	t.Cleanup(elsewhere.Close)
+	const api = "\tcors https://*.example.com http://localhost:* http://127.0.0.1:*\n\trespond hello\n"
+	const app = "app.example.com {\n" +
+		"\tredir / /start/\n" +
+		"\theader /start/* Content-Security-Policy \"connect-src 'self'\"\n" +
+		"\theader /open/* Content-Security-Policy \"connect-src api.example.com\"\n" +
+		"\trespond <p>Hello.</p>\n}\n"
+	const both = "api.example.com {\n" + api + "}\n" + app
+	const everyHost = ":80 {\n\theader Content-Security-Policy \"connect-src 'none'\"\n" + api + "}\n"
+	for _, test := range []struct{ name, config, page, want string }{
+		{"its policy", both, "https://app.example.com/start/", "content-security-policy"},
+		{"after a redirect", both, "https://app.example.com/", "content-security-policy"},
+		{"another policy", both, "https://app.example.com/open/", "allowed"},
+		{"a site for every host is not the page's", everyHost, elsewhere.URL, "allowed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := checktest.Run(t, "https://api.example.com/", "--page", test.page, "--config", checktest.File(t, "Caddyfile", test.config))
+			got := r.Verdict
+			if r.Cause != nil {
+				got = r.Cause.Code
+			}
+			if got != test.want {
+				t.Errorf("is %q, want %q: %+v", got, test.want, r)
+			}
+		})
+	}
+}

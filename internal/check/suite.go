@@ -245,8 +245,8 @@ func (s suite) run(ctx context.Context, out io.Writer) (code int, err error) {
 
 // judgeIn judges the call in a configuration, without any request that could change something.
 func (c *Check) judgeIn(ctx context.Context, conf *configuration) *Report {
-	if err := c.loadPage(ctx); err != nil {
-		return unknown(explainFailure(err))
+	if err := c.loadPageIn(ctx, conf, asTrial); err != nil {
+		return c.pageFailed(err)
 	}
 	a, err := c.attempt(ctx, conf, asTrial)
 	report, _ := c.reportOf(a, conf, err)

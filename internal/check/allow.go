@@ -28,12 +28,12 @@ func AllowCommand(h Handler) *cobra.Command {
 		Short: "Shows the edit of the Caddyfile that allows what was denied",
 		Long: `Takes denials by the numbers under which "caddy cors denials" has last shown
 them, and shows the edit of the Caddyfile that would allow their calls, tried
-as "caddy cors check" does. --write writes it. Nothing is allowed because
-it was asked for: you choose, and anybody can send any origin.
+as "caddy cors check" does. --write writes it. Nothing is allowed just because
+somebody asked for it: you choose, and anybody can send any origin.
 
-A number means the denial that was last shown under it, however the list has
-moved since. If that is gone, it is refused. A denial that is only reported is
-allowed as if the directive did decide; its report_only stays.
+A number means the denial that was last shown under it, even if the list has
+changed since. If that denial is gone, the number is refused. A denial that was
+only reported is tried as if report_only were not there; report_only stays.
 
 Without --config, the configuration is the Caddyfile in the working directory.
 

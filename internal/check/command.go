@@ -58,7 +58,7 @@ standard input. That can be messages of the console of Chrome, Firefox or
 Safari; a request of the network panel, by "Copy as cURL" or "Copy as fetch";
 or the panel's HAR export, whose calls to other origins are all judged by their
 recorded answers, without a request (--replay makes them again). The flags below
-win over what was pasted, and what it does not tell is asked for. Nothing in it
+override what was pasted, and the check asks for what is missing. Nothing in it
 is run, and no file that it names is read.
 
 Or say what the script calls, with its URL and the flags. The check does what
@@ -69,13 +69,13 @@ the redirects, and what of the response can the script read.
 Without --config, it asks the live server, as a browser on this machine would:
 the request is really made. With --config, the requests run through the routes
 of that configuration in this process. Nothing listens, nothing is stored, and
-no certificate is needed; but a reverse_proxy calls its upstreams, and what they
-do is done. The edit is tried as the text that it makes, without any request
-that could change something, and so are calls that worked before. --diff prints
-the edit alone, for "patch -p0"; --write writes it. A redirect that leaves the
-configuration is followed to the live server. Where no server of the
-configuration listens on the URL's port, one is taken that could be behind a TLS
-proxy or a port mapping; --served-by says which.
+no certificate is needed; but a reverse_proxy calls its upstreams, which may
+change something. The edit is tried as the text that it results in, without any
+request that could change something, together with calls that worked before.
+--diff prints the edit alone, for "patch -p0"; --write writes it. A redirect
+that leaves the configuration is followed to the live server. Where no server of
+the configuration listens on the URL's port, the check takes one that could be
+behind a TLS proxy or a port mapping; --served-by chooses it.
 
 The origin is that of the page's URL, without its path: https://app.example.com.
 It is null for a page in a sandboxed frame, or opened from a file.
@@ -83,7 +83,7 @@ It is null for a page in a sandboxed frame, or opened from a file.
 The exit code is 0 if the call is allowed, 1 if it is blocked, and 2 if that
 could not be found out: an argument is wrong, a server does not answer. Of
 several calls, it is 1 if one is blocked. With --write, it is the code of the
-call as it was checked, or 2 if what there is to write could not be written.`,
+call as it was checked, before the edit, or 2 if the edit could not be written.`,
 		Example: `  caddy cors check -                     # then paste, and press Ctrl+D
   xclip -o | caddy cors check - --config Caddyfile --write
   caddy cors check - < page.har

@@ -24,27 +24,27 @@ func TestCommand() *cobra.Command {
 		Use:   "test (<file> --config <file> [--adapter <name>] [--served-by <listener>] | --from-har <file>)",
 		Short: "Tells whether a configuration allows and denies the calls of a file",
 		Long: `Makes the calls of a file through the routes of a configuration, as "caddy cors
-check --config" does, and prints what differs from what the file says: a
-policy's unit tests. Each line of the file is a call: "allow" or "deny", then
-the arguments of "caddy cors check", quoted as in a shell. What follows a # is a
-comment.
+check --config" does, and prints those that turn out differently: unit tests for
+a policy. Each line of the file is a call: "allow" or "deny", then the arguments
+of "caddy cors check", quoted as in a shell. A # begins a comment.
 
   # the app
   allow https://api.example.com/orders --origin https://app.example.com
   allow https://api.example.com/orders/7 --origin https://app.example.com -X PUT
   deny  https://api.example.com/orders --origin https://evil.example
 
-Nothing listens, and no request is made that could change something: the
-handlers that could do so are left out for those. A reverse_proxy calls its
-upstreams for the others; if none runs, that is an answer, too.
+Nothing listens, and no request is made that could change something: handlers
+that could do so are left out for such requests. For the others, a reverse_proxy
+calls its upstreams; the response to an upstream that does not run counts, too.
 
-The exit code is 0 if all calls come to what the file says, 1 if one does not,
-and 2 if a line cannot be read or judged.
+--from-har makes such a file of a HAR export, without making any call: it prints
+each call to another origin once, with allow or deny according to the recorded
+answers. Secrets are not written out: bodies and cookies are left out, and the
+values of queries and of most headers are "...". A call that cannot be written
+as a line becomes a comment that says why.
 
---from-har prints such a file, and makes no call: the calls of a HAR export to
-other origins, each once, with allow or deny as the recorded answers have it. No
-secrets are written out: bodies and cookies are left out, and the values of
-queries and of most headers are "...". What no line can say is a comment.`,
+The exit code is 0 if all calls turn out as the file says, 1 if one does not,
+and 2 if a line cannot be read or judged.`,
 		Example: `  caddy cors test cors.test --config Caddyfile
   caddy cors test --from-har page.har > cors.test`,
 		SilenceErrors: true, // they are said here, and exit with a code of their own

@@ -26,9 +26,9 @@ func Command() *cobra.Command {
 		Short: "Lists what the cors directives of the running Caddy deny",
 		Long: `Lists the cross-origin requests that the cors directives of the running Caddy
 have denied since it was started, and then those that they would have denied,
-but only report: of which origin, what was denied and where, how often and when
-last, and the line that would allow it. Before you add a line, make sure that
-the origin is one of yours: anybody can send any origin.
+but only report: for each its origin, what was denied and where, how often and
+when last, and the line that would allow it. Before you add a line, make sure
+that the origin is one of yours: anybody can send any origin.
 
 Requests that are alike are listed once, the most frequent ones first. Reloads
 keep the list. To clear it, send a DELETE to /cors/denials of the admin API.
@@ -37,7 +37,7 @@ It requires that the admin API is enabled and accessible. Its address can be
 given with --address, or is taken from the given --config, if it is not the
 default.
 
-With --json, the list is printed as the admin API sends it. It knows more of
+With --json, the list is printed as the admin API sends it. It has more about
 each denial, such as the method, and when it was first seen.`,
 		Example: `  caddy cors denials
   caddy cors denials --address localhost:2020

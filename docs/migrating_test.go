@@ -146,7 +146,7 @@ func TestMigratingStepByStep(t *testing.T) {
 		w.Header().Set("Access-Control-Allow-Headers", "content-type")
 	}
 	put, del, fromOther := fetch.Request{Method: "PUT", Header: sets("Content-Type", "application/json")}, fetch.Request{Method: "DELETE"}, fetch.Request{Origin: other}
-	way := migration(t, "The way that works for all")
+	way := migration(t, "Steps that work for all")
 	t.Run("only reporting", func(t *testing.T) {
 		n := way.run(t, 1, own)
 		n.calls(t, call{"a call that the policy allows", put, allowed}, call{"one that it does not", del, allowed}, call{"another origin's", fromOther, allowed})

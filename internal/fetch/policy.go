@@ -14,8 +14,10 @@ func (f *fetch) policies() csp.List { return f.page.Policies }
 // policyRequest is what the policies are asked about: of a WebSocket, in all browsers, the URL with its own scheme.
 func (f *fetch) policyRequest() csp.Request {
 	u := f.currentURL()
-	if own, err := url.Parse(f.current()); err == nil {
-		u = own
+	if f.kind == KindWebSocket {
+		if own, err := url.Parse(f.current()); err == nil {
+			u = own
+		}
 	}
 	return csp.Request{URL: u, Directive: f.info.directive, Redirects: f.redirects()}
 }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
 	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
@@ -148,6 +149,10 @@ type loose string
 func (l *loose) UnmarshalJSON(text []byte) error {
 	var s string
 	if len(text) > 0 && text[0] == '"' {
+		if !bytes.Contains(text, []byte{'\\'}) && utf8.Valid(text) { // most are as they are written, and there are very many
+			*l = loose(text[1 : len(text)-1])
+			return nil
+		}
 		if err := json.Unmarshal(text, &s); err != nil {
 			return err
 		}

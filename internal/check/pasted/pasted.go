@@ -337,6 +337,16 @@ func originOf(text string) string {
 	if strings.HasPrefix(text, "file:") {
 		return origin.Null // pages opened from a file
 	}
+	// What stands before the path of most URLs is an origin as it is, which is found faster than a URL is read.
+	if scheme := strings.Index(text, "://"); scheme > 0 {
+		if end := strings.IndexAny(text[scheme+3:], "/?#"); end > 0 {
+			if before := text[:scheme+3+end]; strings.HasPrefix(before, "http") {
+				if _, ok := origin.Parse(before); ok {
+					return before
+				}
+			}
+		}
+	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme() == "" || u.Host() == "" {
 		return ""

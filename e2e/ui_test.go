@@ -406,6 +406,215 @@ func TestUIDenials(t *testing.T) {
 	}
 }
 
+// What a Caddyfile, an archive and a paste say is shown as text, wherever it is shown: in errors, in the form, in the table, in
+// the drawing, in the edit and in what is copied.
+func TestUIMarkup(t *testing.T) {
+	o := livecaddy.Observe(t, "cors https://app.example.com\nrespond hello")
+	livecaddy.ForgetDenials(t)
+	livecaddy.Send(t, "GET", o.URL+"/<b>", map[string]string{"Origin": "https://evil.example.com/" + markup})
+	livecaddy.Send(t, "OPTIONS", o.URL+"/", map[string]string{"Origin": "https://app.example.com", "Access-Control-Request-Method": "<SVG/ONLOAD=TAKEN=1>"})
+	text := `http://api.example.com {
+	# ` + markup + `
+	cors http://app.example.com
+	header X-Markup "` + markup + `"
+	header Server "` + markup + `"
+	respond ` + "`" + markup + "`" + `
+}
+`
+	quoted := func(value any) string {
+		text, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	fields := func(pairs ...string) (list []map[string]string) {
+		for i := 0; i < len(pairs); i += 2 {
+			list = append(list, map[string]string{"name": pairs[i], "value": pairs[i+1]})
+		}
+		return list
+	}
+	har := quoted(map[string]any{"log": map[string]any{
+		"version": "1.2", "creator": map[string]string{"name": markup},
+		"pages": []any{map[string]string{"id": markup, "title": markup}},
+		"entries": []any{map[string]any{
+			"pageref": markup, "_resourceType": markup,
+			"request": map[string]any{
+				"method": "GET", "url": "http://api.example.com/" + markup + "?q=" + markup,
+				"headers": fields("Origin", "http://app.example.com", "X-Markup", markup),
+			},
+			"response": map[string]any{"status": 200, "headers": fields("Access-Control-Allow-Origin", markup, "X-Other", markup), "_error": markup},
+		}},
+	}})
+	refused := "http://api.example.com {\n\tcors \"" + markup + "\"\n}\n"
+	for _, engine := range engines {
+		t.Run(engine.name, func(t *testing.T) {
+			dir := folder(t, map[string]string{"Caddyfile": text})
+			command := startUI(t, dir, "--config", "Caddyfile", "--write", "--address", o.Admin)
+			d := drive(t, engine, command.network(), command.link)
+			d.wait(uiReady)
+			shows := func(where, selector string) {
+				t.Helper()
+				if shown := d.text(fmt.Sprintf("document.querySelector(%q).textContent", selector)); !strings.Contains(shown, "onerror=window.taken=1") && !strings.Contains(shown, "ONLOAD=TAKEN=1") {
+					t.Errorf("%s: the markup is not in the text: %s", where, shown)
+				}
+				d.untaken(where)
+			}
+
+			d.drop("x.har", har)
+			d.wait("document.querySelector('#archive button')")
+			d.untaken("the table of an archive")
+			d.must("document.querySelector('#archive button').click()", nil)
+			d.wait("document.getElementById('verdict')")
+			shows("a call of an archive", "#result")
+			if copied := d.text("document.getElementById('headers').value"); !strings.Contains(copied, markup) {
+				t.Errorf("the form has the header %q", copied)
+			}
+
+			d.paste("Access to fetch at 'http://api.example.com/" + markup + "' from origin 'http://new.example.com' has been blocked by CORS policy: " +
+				"No 'Access-Control-Allow-Origin' header is present on the requested resource. " + markup)
+			d.wait("!document.getElementById('form-problem').hidden") // that is no URL
+			d.untaken("a line of a console")
+			d.fill(map[string]string{"paste": "", "origin": "http://new.example.com", "url": "http://api.example.com/" + markup, "method": "GET", "headers": ""})
+			d.wait("document.querySelector('#result .diff')")
+			shows("the edit of a Caddyfile, and what it answers", "#result")
+			d.paste("curl 'http://api.example.com/' -H 'Origin: http://app.example.com' " + strings.ReplaceAll("--"+markup, " ", "-"))
+			d.wait("document.querySelector('#pasted p') || !document.getElementById('form-problem').hidden")
+			d.untaken("a flag that is not known")
+
+			if err := os.WriteFile(filepath.Join(dir, "Caddyfile"), []byte(refused), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			d.fill(map[string]string{"paste": "", "origin": "http://app.example.com", "url": "http://api.example.com/", "method": "GET", "headers": ""})
+			d.wait("document.getElementById('verdict')?.innerText === 'Could not tell'")
+			shows("a Caddyfile that is refused", "#result")
+
+			d.must("location.hash = '#denials'", nil)
+			d.wait("document.querySelectorAll('.denial').length === 2")
+			for i, row := range []string{"the denial of an origin", "the denial of a method"} {
+				shows(row, fmt.Sprintf(".denial:nth-of-type(%d)", i+1))
+				if label := d.text(fmt.Sprintf("document.querySelectorAll('.denial input')[%d].ariaLabel ?? document.querySelectorAll('.denial input')[%[1]d].getAttribute('aria-label')", i)); !strings.Contains(strings.ToLower(label), "taken=1") {
+					t.Errorf("%s: its box is called %q", row, label)
+				}
+				d.must(fmt.Sprintf("document.querySelectorAll('.denial input')[%d].click()", i), nil)
+			}
+			d.must("document.getElementById('allow').click()", nil)
+			d.wait("document.querySelector('#allowed .alert, #allowed .card')")
+			shows("what comes of allowing them", "#allowed")
+		})
+	}
+}
+
+// Long lists are shown in part, and stay what they are: a row for each denial, and the calls of an archive by the hundreds.
+func TestUILarge(t *testing.T) {
+	o := livecaddy.Observe(t, "cors https://app.example.com\nrespond hello")
+	livecaddy.ForgetDenials(t)
+	const many = 1000
+	send := func(i int) {
+		livecaddy.Send(t, "GET", o.URL+"/orders", map[string]string{"Origin": fmt.Sprintf("https://app%d.example.com", i)})
+	}
+	for i := range many {
+		send(i)
+	}
+	var har strings.Builder
+	har.WriteString(`{"log": {"version": "1.2", "entries": [`)
+	for i := range many {
+		allowed := ""
+		if i%2 == 0 {
+			allowed = `{"name": "Access-Control-Allow-Origin", "value": "*"}`
+		}
+		fmt.Fprintf(&har, `%s{"request": {"method": "GET", "url": "http://api.example.com/%d", "headers": [{"name": "Origin", "value": "http://app.example.com"}]}, "response": {"status": 200, "headers": [%s]}}`,
+			strings.Repeat(",", min(i, 1)), i, allowed)
+	}
+	har.WriteString("]}}")
+	command := startUI(t, folder(t, map[string]string{"Caddyfile": "http://api.example.com {\n\tcors http://app.example.com\n}\n"}), "--config", "Caddyfile", "--address", o.Admin)
+	d := drive(t, engines[0], command.network(), command.link)
+	d.wait(uiReady)
+	d.drop("large.har", har.String())
+	const rows = "document.querySelectorAll('#archive li').length"
+	d.wait(rows + " === 200")
+	if summary := d.text("document.querySelector('.summary').innerText"); !strings.HasPrefix(summary, "1000 calls to other origins, 500 blocked") {
+		t.Errorf("it says %q", summary)
+	}
+	const more = "document.querySelector('#pasted .actions button')"
+	for _, left := range []string{"800", "600", "400", "200"} {
+		if label := d.text(more + ".innerText"); label != "Show more ("+left+" left)" {
+			t.Errorf("the button is %q, want %s", label, left)
+		}
+		d.must(more+".click()", nil)
+	}
+	if n, hidden := d.text(rows), d.text(more+".hidden"); n != "1000" || hidden != "true" {
+		t.Errorf("in the end, there are %s rows, and the button is hidden: %s", n, hidden)
+	}
+	if order := d.text("[...document.querySelectorAll('#archive .sign')].findIndex(sign => sign.textContent === 'Allowed')"); order != "500" {
+		t.Errorf("the first allowed call is row %s", order)
+	}
+
+	d.must("location.hash = '#denials'", nil)
+	const denied = "document.querySelectorAll('#denials-real > li')"
+	d.wait(denied + ".length === 1000")
+	d.must("window.before = ["+"..."+denied+"], true", nil)
+	for range 3 {
+		send(700)
+	}
+	d.wait(denied + "[0].textContent.includes('https://app700.example.com')")
+	if kept := d.text("[..." + denied + "].filter(row => before.includes(row)).length"); kept != "1000" {
+		t.Errorf("with one that has changed, %s of 1000 rows are the ones that were there", kept)
+	}
+	d.must("document.getElementById('filter').value = 'app77', document.getElementById('filter').dispatchEvent(new Event('input'))", nil)
+	d.wait(denied + ".length === 11") // app77 and app770 to app779
+}
+
+// On paper, there is what was found, and not what one clicks on; and nothing moves for those who do not want it.
+func TestUIMedia(t *testing.T) {
+	dir := folder(t, map[string]string{"Caddyfile": "http://api.example.com {\n\tcors http://app.example.com\n\trespond hello\n}\n"})
+	command := startUI(t, dir, "--config", "Caddyfile", "--address", "127.0.0.1:1")
+	d := drive(t, engines[0], command.network(), command.link)
+	d.wait(uiReady)
+	d.fill(map[string]string{"origin": "http://new.example.com", "url": "http://api.example.com/x", "method": "GET"})
+	d.wait("document.getElementById('verdict')?.innerText === 'Blocked'")
+	emulate := func(media string, features ...string) {
+		t.Helper()
+		list := []map[string]string{}
+		for i := 0; i < len(features); i += 2 {
+			list = append(list, map[string]string{"name": features[i], "value": features[i+1]})
+		}
+		if err := d.command("Emulation.setEmulatedMedia", map[string]any{"media": media, "features": list}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	displayed := func(selector string) string {
+		return d.text(fmt.Sprintf("document.querySelector(%q).checkVisibility()", selector))
+	}
+	emulate("print", "prefers-color-scheme", "dark")
+	for selector, want := range map[string]string{
+		"#form": "false", "nav": "false", "#result .actions": "false",
+		".verdict": "true", ".drawing": "true", "#result .diff": "true", ".why": "true",
+	} {
+		if got := displayed(selector); got != want {
+			t.Errorf("on paper, %s is displayed: %s", selector, got)
+		}
+	}
+	if color := d.text("getComputedStyle(document.body).backgroundColor + getComputedStyle(document.body).color"); color != "rgb(255, 255, 255)rgb(0, 0, 0)" {
+		t.Errorf("on paper, in the dark scheme, the colors are %s", color)
+	}
+	const moving = `[...document.querySelectorAll("*")].filter(e => parseFloat(getComputedStyle(e).transitionDuration) > 0 || parseFloat(getComputedStyle(e).animationDuration) > 0).length`
+	emulate("screen", "prefers-reduced-motion", "no-preference")
+	if d.text(moving) == "0" {
+		t.Error("nothing moves for anybody, so that this test shows nothing")
+	}
+	emulate("screen", "prefers-reduced-motion", "reduce")
+	if found := d.text(moving); found != "0" {
+		t.Errorf("%s elements move", found)
+	}
+	d.must(`(() => { window.scrolled = []; Element.prototype.scrollIntoView = function (options) { window.scrolled.push(options.behavior) }; return true })()`, nil)
+	d.must("document.getElementById('check').click()", nil)
+	d.wait("scrolled.length > 0")
+	if behavior := d.text("scrolled"); behavior != "auto" {
+		t.Errorf("it scrolls %s", behavior)
+	}
+}
+
 // An attack is a page of another origin, open in the browser that has the cookie.
 const attackPage = `<!doctype html><title>attack</title>
 <iframe name="sink"></iframe>

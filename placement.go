@@ -39,7 +39,6 @@ func (h *Handler) need() placement.Need {
 type siting struct {
 	directive placement.Directive
 	around    placement.Neighborhood
-	known     bool
 	whole     bool // all that can set a placeholder for the site stands in it
 }
 
@@ -48,9 +47,8 @@ func siteOf(helper httpcaddyfile.Helper) siting {
 	helper.Next()
 	s := siting{directive: placement.Directive{File: helper.File(), Line: helper.Line(), Args: helper.RemainingArgs()}}
 	helper.Reset()
-	var site placement.Block
-	if site, s.known = placement.Site(helper); s.known {
-		s.around = placement.Around(site, s.directive)
+	var known bool
+	if s.around, known = placement.Around(helper, s.directive); known {
 		s.whole = !s.around.Invokes && !helper.IsNamedRoute()
 	}
 	return s

@@ -3,6 +3,8 @@ package caddycors_test
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -262,3 +264,42 @@ func TestMatcherByOrigin(t *testing.T) {
 		}
 	}
 }
+
+// Four times as many directives add some four times as much to what a configuration takes to load, wherever they stand:
+// none of them looks at all of the others. What is allocated tells, which the speed of a machine does not change.
+func TestLoadingIsLinear(t *testing.T) {
+	for name, test := range map[string]struct{ before, each, after string }{
+		"blocks":       {before: ":8080 {\n", each: "handle /p%[1]d {\ncors https://app%[1]d.test {\nallow_methods PUT\n}\n}\n", after: "}\n"},
+		"matchers":     {before: "http://api.test:8080 {\n", each: "cors /p%[1]d https://app%[1]d.test {\n}\n", after: "}\n"},
+		"sites":        {each: "http://s%[1]d.test:8080 {\ncors https://app%[1]d.test {\n}\n}\n"},
+		"a snippet":    {before: "(api) {\ncors https://app.test {\n}\n}\n", each: "http://s%d.test:8080 {\nimport api\n}\n"},
+		"placeholders": {before: "http://api.test:8080 {\nmap {host} {tenant} {\ndefault a\n}\n", each: "handle /p%[1]d {\ncors https://{tenant}.app%[1]d.test {\n}\n}\n", after: "}\n"},
+	} {
+		allocated := func(n int, without bool) float64 {
+			site := &strings.Builder{}
+			site.WriteString(test.before)
+			for i := range n {
+				fmt.Fprintf(site, test.each, i)
+			}
+			site.WriteString(test.after)
+			text := site.String()
+			if without {
+				text = directive.ReplaceAllString(text, "header X-A b")
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			livecaddy.Validate(t, text)
+			runtime.ReadMemStats(&after)
+			return float64(after.TotalAlloc - before.TotalAlloc)
+		}
+		added := func(n int) float64 { return allocated(n, false) - allocated(n, true) }
+		const n = 50
+		added(1) // what is loaded once for all
+		if one, four := added(n), added(4*n); four > 6*one {
+			t.Errorf("%s: %.1f times as much for four times as many", name, four/one)
+		}
+	}
+}
+
+// directive matches a cors directive with its block.
+var directive = regexp.MustCompile(`cors [^{}]*(?:\{\w+\}[^{}]*)?\{\n[^}]*\}`)

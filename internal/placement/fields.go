@@ -43,7 +43,7 @@ func RequestFields(server *caddyhttp.Server, texts []string) []string {
 				continue
 			}
 			if sources == nil {
-				sources = newSources(server)
+				sources = sourcesIn(server)
 			}
 			if strings.HasPrefix(name, regexpPlaceholders) {
 				name = regexpPlaceholders
@@ -68,9 +68,6 @@ type sourcesOf map[string][]string
 
 func newSources(server *caddyhttp.Server) sourcesOf {
 	s := make(sourcesOf)
-	if server == nil {
-		return s
-	}
 	s.handlers(routesAsJSON(server.Routes), nil)
 	if server.Errors != nil {
 		s.handlers(routesAsJSON(server.Errors.Routes), nil)

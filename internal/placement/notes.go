@@ -61,6 +61,11 @@ func TakeNote(handler json.RawMessage, lastWords int, now time.Time) (Note, bool
 	return n, true
 }
 
+// keptLocked returns the notes of the handler that have not run out, the oldest first.
 func keptLocked(handler json.RawMessage, now time.Time) []Note {
-	return slices.DeleteFunc(notes.byJSON[string(handler)], func(n Note) bool { return now.After(n.expires) })
+	list := notes.byJSON[string(handler)]
+	for len(list) > 0 && now.After(list[0].expires) {
+		list = list[1:]
+	}
+	return list
 }

@@ -1,9 +1,9 @@
 package placement
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -32,49 +32,84 @@ type Matchers struct {
 // Find returns where in the server's routes a cors stands, by its JSON. The server is the one that is being provisioned:
 // the route whose handlers are being loaded, the cors among them, is still in JSON.
 func Find(server *caddyhttp.Server, cors json.RawMessage) []Found {
-	prefix := "apps/http/servers/" + server.Name()
-	if i := loading(server.Routes); i >= 0 {
-		return find(server.Routes, i, prefix+"/routes", cors)
+	key := canonical(cors)
+	f := factsOf(server)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.places == nil {
+		f.places = newPlaces(server)
+	}
+	if i, ok := f.routes.loading(server.Routes); ok {
+		return f.places.routes[i][key]
 	}
 	if server.Errors != nil {
-		if i := loading(server.Errors.Routes); i >= 0 {
-			found := find(server.Errors.Routes, i, prefix+"/errors/routes", cors)
-			for i := range found {
-				found[i].Errors = true
-			}
-			return found
+		if i, ok := f.errors.loading(server.Errors.Routes); ok {
+			return f.places.errors[i][key]
 		}
 	}
-	for name, named := range server.NamedRoutes {
-		if found := find(caddyhttp.RouteList{*named}, 0, prefix+"/named_routes/"+name, cors); len(found) > 0 {
+	for _, named := range f.places.named {
+		if found := named[key]; len(found) > 0 {
 			return found
 		}
 	}
 	return nil
 }
 
-// loading returns the index of the route whose handlers are being loaded, or -1.
-func loading(routes caddyhttp.RouteList) int {
-	return slices.IndexFunc(routes, func(r caddyhttp.Route) bool { return r.HandlersRaw != nil })
+// progress is how many of a list of routes have been loaded, as far as is known.
+type progress int
+
+// loading returns the index of the route whose handlers are being loaded. It reports false if all have been.
+func (p *progress) loading(routes caddyhttp.RouteList) (int, bool) {
+	for int(*p) < len(routes) && routes[*p].HandlersRaw == nil {
+		*p++
+	}
+	return int(*p), int(*p) < len(routes)
 }
 
-// find looks for the cors in the route with the index i, and at what stands beside that. A route for a host is a site of
-// its own; those for none are parts of one.
-func find(routes caddyhttp.RouteList, i int, at string, cors json.RawMessage) []Found {
-	w := walk{cors: value(cors), in: fmt.Sprintf("%s/%d", at, i)}
-	for j, r := range routes {
-		if j != i && (isForHost(routes[i]) || isForHost(r)) {
-			continue
+// places are the cors of a server: of each of its routes, of each for errors, and of those with names.
+type places struct {
+	routes, errors, named []placesOf
+}
+
+// placesOf has the cors of a route by their JSON, as canonical has it.
+type placesOf map[string][]Found
+
+func newPlaces(server *caddyhttp.Server) *places {
+	prefix := "apps/http/servers/" + server.Name()
+	all := &places{routes: find(server.Routes, prefix+"/routes")}
+	if server.Errors != nil {
+		all.errors = find(server.Errors.Routes, prefix+"/errors/routes")
+		for _, route := range all.errors {
+			for _, found := range route {
+				for i := range found {
+					found[i].Errors = true
+				}
+			}
 		}
+	}
+	for name, named := range server.NamedRoutes {
+		all.named = append(all.named, find(caddyhttp.RouteList{*named}, prefix+"/named_routes/"+name)...)
+	}
+	return all
+}
+
+// find looks for each cors of a list of routes, and at what stands beside it. A route for a host is a site of its own;
+// those for none are parts of one.
+func find(routes caddyhttp.RouteList, at string) []placesOf {
+	all := make([]placesOf, len(routes))
+	var site walk // of the routes for no host
+	for i, r := range routes {
 		// Matchers are loaded before any handler is.
-		w.routes = append(w.routes, route{r.Group, marshaled(r.MatcherSets), slices.Concat(r.HandlersRaw, loaded(r.Handlers))})
-		w.paths = append(w.paths, fmt.Sprintf("%s/%d", at, j))
+		top := topRoute{i, fmt.Sprintf("%s/%d", at, i), route{r.Group, marshaled(r.MatcherSets), slices.Concat(r.HandlersRaw, loaded(r.Handlers))}}
+		if isForHost(r) {
+			w := walk{tops: []topRoute{top}}
+			w.walk(all)
+		} else {
+			site.tops = append(site.tops, top)
+		}
 	}
-	w.list(w.routes, func(k int) string { return w.paths[k] }, nil, nil)
-	for n := range w.found {
-		w.found[n].Others = w.all > 1
-	}
-	return w.found
+	site.walk(all)
+	return all
 }
 
 func isForHost(r caddyhttp.Route) bool {
@@ -144,30 +179,49 @@ func marshaled(sets caddyhttp.MatcherSets) []caddy.ModuleMap {
 	return maps
 }
 
+// A walk goes through the routes of a site.
 type walk struct {
-	cors   any    // the one that is looked for
-	in     string // the path of the route that it is in
-	routes []route
-	paths  []string // of the routes
-	all    int
-	found  []Found
+	tops  []topRoute
+	top   int // the index among them of the one that it is in
+	all   int // the cors that it has met
+	found []struct {
+		in   int // a route of the server
+		cors string
+		Found
+	}
 }
 
-// A placed is a cors that stands in a list of routes.
-type placed struct {
-	at         string
-	sets       []caddy.ModuleMap
-	route      int
-	reportOnly bool
+// A topRoute is a route of the server.
+type topRoute struct {
+	index int
+	at    string
+	route
+}
+
+// walk adds the cors of the site to those of the server.
+func (w *walk) walk(all []placesOf) {
+	var routes []route
+	for _, top := range w.tops {
+		routes = append(routes, top.route)
+	}
+	w.list(routes, func(i int) string { w.top = i; return w.tops[i].at }, nil, nil)
+	for _, f := range w.found {
+		if all[f.in] == nil {
+			all[f.in] = make(placesOf)
+		}
+		f.Others = w.all > 1
+		all[f.in][f.cors] = append(all[f.in][f.cors], f.Found)
+	}
 }
 
 // list walks a list of routes.
 func (w *walk) list(routes []route, at func(i int) string, around []Matchers, before []LastWord) {
-	var placedBefore []placed
+	var earlier deciding
 	for i, r := range routes {
-		around := append(around[:len(around):len(around)], Matchers{at(i), r.Match})
+		path, matchers := at(i), canonical(r.Match)
+		around := append(around[:len(around):len(around)], Matchers{path, r.Match})
 		for j, raw := range r.Handle {
-			where := fmt.Sprintf("%s/handle/%d", at(i), j)
+			where := fmt.Sprintf("%s/handle/%d", path, j)
 			var module struct {
 				Handler    string  `json:"handler"`
 				Routes     []route `json:"routes"`
@@ -186,13 +240,14 @@ func (w *walk) list(routes []route, at func(i int) string, around []Matchers, be
 				}
 			case "cors":
 				w.all++
-				if strings.HasPrefix(where, w.in+"/") && reflect.DeepEqual(value(raw), w.cors) {
-					w.found = append(w.found, Found{
-						At: where, Matchers: around, LastWords: before, Hidden: hiding(placedBefore, i, r),
-					})
-				}
-				if r.Group == "" {
-					placedBefore = append(placedBefore, placed{where, r.Match, i, module.ReportOnly})
+				found := Found{At: where, Matchers: around, LastWords: before, Hidden: earlier.than(i, matchers)}
+				w.found = append(w.found, struct {
+					in   int
+					cors string
+					Found
+				}{w.tops[w.top].index, canonical(raw), found})
+				if r.Group == "" && !module.ReportOnly {
+					earlier.add(where, i, matchers, len(r.Match) == 0)
 				}
 			case "subroute":
 				w.list(module.Routes, func(k int) string { return fmt.Sprintf("%s/routes/%d", where, k) }, around, before)
@@ -201,37 +256,52 @@ func (w *walk) list(routes []route, at func(i int) string, around []Matchers, be
 	}
 }
 
-// hiding returns the cors of a list that goes before one in the route, and takes all that this one could.
-func hiding(before []placed, i int, r route) string {
-	for _, other := range before {
-		if !other.reportOnly && (other.route == i || len(other.sets) == 0 || reflect.DeepEqual(values(other.sets), values(r.Match))) {
-			return other.at
-		}
-	}
-	return ""
+// deciding are the cors of a list of routes that decide about the requests that get to them.
+type deciding struct {
+	open    string // where the first is that all requests get to
+	route   int    // the route of the latest
+	inRoute string // where the first of that route is
+	byMatch map[string]string
 }
 
-// value returns JSON as a value to compare, without the name of the handler.
-func value(raw json.RawMessage) any {
-	var v any
-	if json.Unmarshal(raw, &v) != nil {
-		return nil
+// than returns the cors that goes before one in a route with these matchers, and takes all that this one could; or "".
+func (d *deciding) than(route int, matchers string) string {
+	if d.inRoute != "" && d.route == route {
+		return d.inRoute
 	}
-	if object, ok := v.(map[string]any); ok {
+	return cmp.Or(d.open, d.byMatch[matchers])
+}
+
+func (d *deciding) add(at string, route int, matchers string, open bool) {
+	if d.route != route || d.inRoute == "" {
+		d.route, d.inRoute = route, at
+	}
+	if open && d.open == "" {
+		d.open = at
+	}
+	if d.byMatch == nil {
+		d.byMatch = make(map[string]string)
+	}
+	if _, ok := d.byMatch[matchers]; !ok {
+		d.byMatch[matchers] = at
+	}
+}
+
+// canonical returns a text that is the same for all that is the same as JSON, but for the name of a handler.
+func canonical(v any) string {
+	raw, _ := json.Marshal(v)
+	var value any
+	if json.Unmarshal(raw, &value) != nil {
+		return ""
+	}
+	if object, ok := value.(map[string]any); ok {
 		delete(object, "handler")
 	}
-	return v
+	text, _ := json.Marshal(value)
+	return string(text)
 }
 
-func values(sets []caddy.ModuleMap) any {
-	raw, _ := json.Marshal(sets)
-	var v any
-	_ = json.Unmarshal(raw, &v)
-	return v
-}
-
-// MapDestinations returns the placeholders that the map handlers of the server set, without their braces.
-func MapDestinations(server *caddyhttp.Server) []string {
+func newDestinations(server *caddyhttp.Server) []string {
 	var d destinations
 	d.routes(server.Routes)
 	if server.Errors != nil {
@@ -246,6 +316,7 @@ func MapDestinations(server *caddyhttp.Server) []string {
 	return d
 }
 
+// destinations are the placeholders that map handlers set, without their braces.
 type destinations []string
 
 func (d *destinations) routes(list caddyhttp.RouteList) {

@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -29,29 +30,33 @@ type Directive struct {
 // withDirectives are the directives whose blocks have directives.
 var withDirectives = []string{"handle", "handle_path", "handle_errors", "route"}
 
-// Site returns the block of the site that a directive is in, snippets and files imported. It reports false if it cannot be
-// told: the helper of a directive has its site, but does not show it, so that this depends on how Caddy calls it.
+// Around returns what stands beside a cors in its site, snippets and files imported. It reports false if it cannot be told:
+// the helper of a directive has its site, but does not show it, so that this depends on how Caddy calls it.
 //
 // Directives that have a matcher remove it from the tokens of the site as they are read. So the first cors of a site reads
 // it for all.
-func Site(helper httpcaddyfile.Helper) (Block, bool) {
+func Around(helper httpcaddyfile.Helper, cors Directive) (Neighborhood, bool) {
 	type known struct {
 		segments uintptr
-		site     Block
+		around   map[string]*Neighborhood
 	}
 	const key = "http.handlers.cors.site"
 	segments, ok := segmentsOf(helper)
 	if !ok {
-		return Block{}, false
+		return Neighborhood{}, false
 	}
-	if last, ok := helper.State[key].(known); ok && last.segments == segments.Pointer() {
-		return last.site, true
+	last, ok := helper.State[key].(known)
+	if !ok || last.segments != segments.Pointer() {
+		last = known{segments.Pointer(), neighborhoods(read(segments))}
+		if helper.State != nil {
+			helper.State[key] = last
+		}
 	}
-	site := read(segments)
-	if helper.State != nil {
-		helper.State[key] = known{segments.Pointer(), site}
+	n, ok := last.around[cors.id()]
+	if !ok {
+		return Neighborhood{}, false
 	}
-	return site, true
+	return *n, true
 }
 
 func segmentsOf(helper httpcaddyfile.Helper) (reflect.Value, bool) {
@@ -139,60 +144,71 @@ type Neighborhood struct {
 	LastWords []LastWord
 }
 
-// Around returns what stands beside the cors in its site.
-func Around(site Block, cors Directive) Neighborhood {
-	var n Neighborhood
+// neighborhoods returns what stands beside each cors of a site, by the directive's id.
+func neighborhoods(site Block) map[string]*Neighborhood {
+	around := make(map[string]*Neighborhood)
+	lastWords := make(map[*Block][]LastWord)
+	var whole Neighborhood // what is the same for all
 	all := 0
-	site.each(func(d Directive, around []*Block) {
+	site.each(func(d Directive, blocks []*Block) {
 		switch d.Name {
 		case "cors":
 			all++
-			if d.is(cors) {
-				block := around[len(around)-1]
-				if hiding := block.hiding(d); hiding != nil {
-					n.Hiding = hiding
+			n := around[d.id()]
+			if n == nil { // else imported by the same lines
+				n = new(Neighborhood)
+				around[d.id()] = n
+			}
+			for _, b := range blocks {
+				words, ok := lastWords[b]
+				if !ok {
+					words = b.lastWords()
+					lastWords[b] = words
 				}
-				for _, b := range around {
-					n.LastWords = append(n.LastWords, b.lastWords()...)
-				}
+				n.LastWords = append(n.LastWords, words...)
 			}
 		case "map":
 			for _, arg := range d.Args {
 				if strings.HasPrefix(arg, "{") {
-					n.Maps = append(n.Maps, strings.Trim(arg, "{}"))
+					whole.Maps = append(whole.Maps, strings.Trim(arg, "{}"))
 				}
 			}
 		case "invoke":
-			n.Invokes = true
+			whole.Invokes = true
 		}
 	})
-	n.Others = all > 1
-	return n
+	site.hide(around)
+	for _, n := range around {
+		n.Others, n.Maps, n.Invokes = all > 1, whole.Maps, whole.Invokes
+	}
+	return around
 }
 
-// is reports whether both are the same directive, or imported by the same lines.
-func (d Directive) is(other Directive) bool {
-	return d.File == other.File && d.Line == other.Line && slices.Equal(d.Args, other.Args)
-}
+// id tells a directive of a site from others, but for those that the same lines import.
+func (d Directive) id() string { return fmt.Sprintf("%s:%d %q", d.File, d.Line, d.Args) }
 
-// hiding returns a cors of the block before d that takes all requests that d could.
-func (b *Block) hiding(d Directive) *Directive {
-	var before []*Directive
-	for i, other := range b.Directives {
-		if other.Name != "cors" {
+// hide finds the cors of the block, and of those in it, that never decide, because another takes all of their requests
+// before them.
+func (b *Block) hide(around map[string]*Neighborhood) {
+	byMatcher := make(map[string]*Directive) // the first of each
+	for i, d := range b.Directives {
+		if d.Block != nil {
+			d.Block.hide(around)
+		}
+		if d.Name != "cors" {
 			continue
 		}
-		if other.is(d) {
-			for _, earlier := range before {
-				// Where Caddy sorts, those without a matcher go after those with one.
-				if !earlier.has("report_only") && (earlier.Matcher() == d.Matcher() || b.Ordered && earlier.Matcher() == "") {
-					return earlier
-				}
-			}
+		hiding := byMatcher[d.Matcher()]
+		if b.Ordered { // else Caddy sorts those without a matcher after those with one
+			hiding = cmp.Or(byMatcher[""], hiding)
 		}
-		before = append(before, &b.Directives[i])
+		if hiding != nil {
+			around[d.id()].Hiding = hiding
+		}
+		if byMatcher[d.Matcher()] == nil && !d.has("report_only") {
+			byMatcher[d.Matcher()] = &b.Directives[i]
+		}
 	}
-	return nil
 }
 
 // lastWords returns the deferred header operations of the block itself.

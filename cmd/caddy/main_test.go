@@ -44,6 +44,22 @@ func TestListModules(t *testing.T) {
 	}
 }
 
+// Without a command, there is what there is, with the one to start with first.
+func TestCommandsAreListed(t *testing.T) {
+	output, ok := caddy(t, "cors")
+	if !ok {
+		t.Errorf("caddy cors fails:\n%s", output)
+	}
+	at := 0
+	for _, words := range []string{"\nTo start with:\n  ui ", "\n  allow ", "\n  check ", "\n  denials ", "\n  test "} {
+		i := strings.Index(output[at:], words)
+		if i < 0 {
+			t.Fatalf("there is no %q after the others in\n%s", words, output)
+		}
+		at += i
+	}
+}
+
 func TestExampleIsValidAndFormatted(t *testing.T) {
 	example, err := filepath.Abs("../../Caddyfile.example")
 	if err != nil {

@@ -293,7 +293,7 @@ func (p *parser) flag(option string, value *bool) {
 		*value = true
 	case p.switched(option, args):
 	default:
-		p.failf(p.name, "%s: it takes no value: for it to be on, write %s alone; for it to be off, remove the line", option, option)
+		p.failf(p.name, "%s: it takes no value: write %s alone to turn it on, or remove the line to leave it off", option, option)
 	}
 }
 

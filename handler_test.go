@@ -1031,7 +1031,7 @@ func TestPoliciesRefused(t *testing.T) {
 		"everyone before others":            {`{"policies": [{"allow_origins": ["*"]}], "allow_origins": ["https://a.test"]}`, `those behind it are never reached`},
 		"everyone before another block":     {`{"policies": [{"allow_origins": ["*"]}, {"allow_origins": ["https://a.test"]}]}`, `those behind it are never reached`},
 		"a risk in a block":                 {`{"policies": [{"allow_origins": ["null"], "allow_credentials": true}]}`, `"insecure": ["null_origin_with_credentials"]`},
-		"options of nobody's":               {`{"policies": [{"allow_origins": ["https://a.test"]}], "allow_methods": ["PUT"], "max_age": 0}`, "allow_methods: policies inherit nothing, and outside of them no origin may call: write the option into the blocks that need it\nmax_age: policies inherit nothing"},
+		"options of nobody's":               {`{"policies": [{"allow_origins": ["https://a.test"]}], "allow_methods": ["PUT"], "max_age": 0}`, "allow_methods: policies inherit nothing, and outside them no origin may call: write the option into the blocks that need it\nmax_age: policies inherit nothing"},
 		"an unset variable":                 {`{"policies": [{"allow_origins": ["{env.CORS_TEST_UNSET}"]}]}`, `policy "policy-1": allow_origins: "{env.CORS_TEST_UNSET}" is empty`},
 		"a source that is not there":        {`{"allow_origins_from": [{"source": "nowhere"}]}`, `unknown module: http.cors.origins.nowhere`},
 		"a source that is not one":          {`{"allow_origins_from": [{"source": "test_no_source"}]}`, `is not a source of origins`},

@@ -326,7 +326,7 @@ func (h *Handler) check() []policy.Problem {
 	}
 	if len(h.Policies) > 0 && !h.hasOrigins() {
 		for _, option := range h.optionsSet() {
-			problem(option, 0, "policies inherit nothing, and outside of them no origin may call: write the option into the blocks that need it")
+			problem(option, 0, "policies inherit nothing, and outside them no origin may call: write the option into the blocks that need it")
 		}
 	}
 	places := map[string]bool{policy.DefaultName: true}

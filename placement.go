@@ -63,7 +63,7 @@ func (s siting) note() placement.Note {
 func (s siting) check(h *Handler, matcher caddy.ModuleMap, at caddyfile.Token) []problemAt {
 	p := parser{}
 	if other := s.around.Hiding; other != nil {
-		p.failf(at, "this cors never decides: the one at %s:%d goes before it and takes all of its requests; write the origins of both into one (%s), or, where they may do different things, into policy blocks of one",
+		p.failf(at, "this cors never decides: the one at %s:%d comes before it and takes all of its requests; write the origins of both into one (%s), or, where they may do different things, into policy blocks of one",
 			other.File, other.Line, strings.Join(append([]string{"cors"}, bothOrigins(*other, s.directive)...), " "))
 	}
 	if s.around.Others {
@@ -108,7 +108,7 @@ func (h *Handler) provisionPlace(ctx caddy.Context) (problems []error) {
 			place.At = written.At + " (" + place.At + ")"
 		}
 		if place.Hidden != "" {
-			problems = append(problems, fmt.Errorf(`%s: this cors never decides: the one at %s goes before it and takes all of its requests; write the origins of both into "allow_origins" of one, or, where they may do different things, into "policies" of one`, place.At, place.Hidden))
+			problems = append(problems, fmt.Errorf(`%s: this cors never decides: the one at %s comes before it and takes all of its requests; write the origins of both into "allow_origins" of one, or, where they may do different things, into "policies" of one`, place.At, place.Hidden))
 		}
 		for _, matchers := range place.Matchers {
 			if gap, ok := placement.GapOf(matchers.Sets, h.need()); ok && !place.Others && !place.Errors {

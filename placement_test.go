@@ -18,11 +18,11 @@ func TestPlaceRefusesCaddyfile(t *testing.T) {
 	for name, test := range map[string]struct{ caddyfile, want string }{
 		"two": {
 			":8080 {\ncors https://app.example.com\ncors https://admin.example.com\n}",
-			"this cors never decides: the one at Caddyfile:2 goes before it and takes all of its requests; write the origins of both into one (cors https://app.example.com https://admin.example.com), or, where they may do different things, into policy blocks of one, at Caddyfile:3",
+			"this cors never decides: the one at Caddyfile:2 comes before it and takes all of its requests; write the origins of both into one (cors https://app.example.com https://admin.example.com), or, where they may do different things, into policy blocks of one, at Caddyfile:3",
 		},
 		"two of a matcher": {
 			":8080 {\n@api path /api/*\ncors @api https://a.test\ncors @api https://b.test\n}",
-			"the one at Caddyfile:3 goes before it and takes all of its requests; write the origins of both into one (cors @api https://a.test https://b.test)",
+			"the one at Caddyfile:3 comes before it and takes all of its requests; write the origins of both into one (cors @api https://a.test https://b.test)",
 		},
 		"two of a path": {":8080 {\ncors /api/* https://a.test\ncors /api/* https://b.test\n}", "at Caddyfile:3"},
 		"imported twice": {
@@ -160,7 +160,7 @@ func TestPlaceRefusesJSON(t *testing.T) {
 	for name, test := range map[string]struct{ routes, want string }{
 		"two in a list": {
 			subroute(`[{"handle": [` + a + `]}, {"handle": [` + b + `]}]`),
-			`apps/http/servers/api/routes/0/handle/0/routes/1/handle/0: this cors never decides: the one at apps/http/servers/api/routes/0/handle/0/routes/0/handle/0 goes before it`,
+			`apps/http/servers/api/routes/0/handle/0/routes/1/handle/0: this cors never decides: the one at apps/http/servers/api/routes/0/handle/0/routes/0/handle/0 comes before it`,
 		},
 		"two of a route": {subroute(`[{"handle": [` + a + `, ` + b + `]}]`), `routes/0/handle/1: this cors never decides: the one at`},
 		"two of a matcher": {

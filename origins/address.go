@@ -103,7 +103,7 @@ func (a *address) place() error {
 			p.escape = url.PathEscape
 		case before != "" && !absolute: // it is not a URL, which is said below
 		default:
-			return fmt.Errorf("{%s} stands where the server's name does, and a request must not choose which server is asked: write it in the path or the query, such as https://tenants.internal/origins?host={%[1]s}", p.placeholder)
+			return fmt.Errorf("{%s} is in the place of the server's name, and a request must not choose which server is asked: write it in the path or the query, such as https://tenants.internal/origins?host={%[1]s}", p.placeholder)
 		}
 		before += "x"
 	}

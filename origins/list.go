@@ -74,7 +74,7 @@ func parseList(name, text string, wholeLines bool) (*originList, error) {
 			}
 		}
 		if wholeLines && !ended {
-			problem(number, errors.New("the last line has no end, so the file may be cut off there; end it with a newline"))
+			problem(number, errors.New("the last line is not terminated, so the file may be cut off there; end it with a newline"))
 		}
 	}
 	if bad > maxProblems {
@@ -96,7 +96,7 @@ func parseLine(line string) (origin.Pattern, error) {
 	case line == "*" || line == origin.Null:
 		return none, fmt.Errorf("%q is not for lists, which open nothing by accident: write it in the configuration", line)
 	case len(line) > maxOrigin:
-		return none, fmt.Errorf("%q... goes on for %d bytes, which is longer than any origin", line[:64], len(line))
+		return none, fmt.Errorf("%q... is %d bytes long, which is longer than any origin", line[:64], len(line))
 	case strings.ContainsAny(line, " \t,"):
 		return none, fmt.Errorf("%q: write one origin a line, and nothing else but a comment (#)", line)
 	}

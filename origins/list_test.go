@@ -77,12 +77,12 @@ func TestParseListRefuses(t *testing.T) {
 		"commas":                {"https://a.test,\n", false, []string{`list:1: "https://a.test,": write one origin a line`}},
 		"lone CR":               {"https://a.test\rhttps://b.test\n", false, []string{`list:1: `}},
 		"UTF-16":                {"\xff\xfeh\x00t\x00", false, []string{`list: it is written in UTF-16; save it as UTF-8`}},
-		"a very long line":      {"https://a.test\n" + strings.Repeat("a", 1<<20), false, []string{`list:2: "` + strings.Repeat("a", 64) + `"... goes on for 1048576 bytes`}},
+		"a very long line":      {"https://a.test\n" + strings.Repeat("a", 1<<20), false, []string{`list:2: "` + strings.Repeat("a", 64) + `"... is 1048576 bytes`}},
 		"two bad lines":         {"bad1\nhttps://a.test\nbad2\n", false, []string{"list:1: \"bad1\"", "\nlist:3: \"bad2\""}},
 		"ten bad lines":         {lines(1, 10), false, []string{"\nlist:10: \"bad10\""}},
 		"more bad lines":        {lines(1, 1000), false, []string{"\nlist:10: \"bad10\"", "\nlist: and 990 more bad lines"}},
-		"a line without an end": {"https://a.test\nhttps://app.example.co", true, []string{`list:2: the last line has no end, so the file may be cut off there; end it with a newline`}},
-		"blanks without an end": {"https://a.test\n ", true, []string{`list:2: the last line has no end`}},
+		"a line without an end": {"https://a.test\nhttps://app.example.co", true, []string{`list:2: the last line is not terminated, so the file may be cut off there; end it with a newline`}},
+		"blanks without an end": {"https://a.test\n ", true, []string{`list:2: the last line is not terminated`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := parseList("list", test.text, test.wholeLines)

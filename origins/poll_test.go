@@ -220,7 +220,7 @@ func TestFileThatWasNotWrittenToTheEnd(t *testing.T) {
 		f.write("https://b.test\nhttps://app.example.co")
 		p.after(interval)
 		p.allows(originA)
-		p.logged("error list:2: the last line has no end, so the file may be cut off there; end it with a newline")
+		p.logged("error list:2: the last line is not terminated, so the file may be cut off there; end it with a newline")
 	})
 }
 
@@ -345,7 +345,7 @@ func TestFaults(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "list")
 		testFaults(t, listFaults, path, path, textFile(path), true)
 		testFaults(t, map[string]listFault{
-			"a cut line":  {writeFault("https://b.test\nhttps://app.example.co"), "the last line has no end"},
+			"a cut line":  {writeFault("https://b.test\nhttps://app.example.co"), "the last line is not terminated"},
 			"a directory": {replaceFault(mkdir), "is not a regular file: it is a directory"},
 		}, path, path, textFile(path), true)
 		dir := filepath.Join(t.TempDir(), "run")

@@ -186,7 +186,7 @@ func TestAllow(t *testing.T) {
 	u.run(t, dir, "cors", "denials", "--config", "Caddyfile")
 	allow(1, "is not allowed by any edit that was found", "1")
 	allow(1, "The origin is opaque", "1")
-	allow(1, "there was no denial 2", "2")
+	allow(1, "has no number 2", "2")
 	allow(1, `"one" is not a number of a denial`, "one")
 	allow(1, "which denials?")
 	allow(1, "no list of denials from", "1", "--address", "127.0.0.1:"+livecaddy.FreePort(t))

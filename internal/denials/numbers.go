@@ -88,7 +88,7 @@ func (r Report) Numbered(address string, number int) (Denial, error) {
 	case len(ids) == 0:
 		return Denial{}, fmt.Errorf("no denial of %s has been shown yet; its number is that of caddy cors denials: run that first", address)
 	case number < 1 || number > len(ids):
-		return Denial{}, fmt.Errorf("there was no denial %d when they were last shown, but 1 to %d: run caddy cors denials again", number, len(ids))
+		return Denial{}, fmt.Errorf("the list that was last shown has no number %d, only 1 to %d: run caddy cors denials again", number, len(ids))
 	}
 	for _, d := range r.Denials {
 		if d.ID == ids[number-1] {

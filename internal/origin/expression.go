@@ -99,5 +99,5 @@ func explainNoMatch(text string) error {
 	if reason, meant := possible(text); meant != "" {
 		return fmt.Errorf("%q matches no origin (%s); did you mean %q?", text, reason, meant)
 	}
-	return fmt.Errorf(`%q matches no origin; what it is matched against is the whole of one, as browsers send it: a scheme, "://", a host in lower case and punycode and, unless it is the default, a port, such as "https://example.com" or "http://localhost:3000"`, text)
+	return fmt.Errorf(`%q matches no origin; it is matched against a whole origin, as browsers send it: a scheme, "://", a host in lower case and punycode and, unless it is the default, a port, such as "https://example.com" or "http://localhost:3000"`, text)
 }

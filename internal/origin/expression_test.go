@@ -318,7 +318,7 @@ func TestParseExpressionRefuses(t *testing.T) {
 		`^example\.com$`:                  `did you mean "^https://example\\.com$"?`,
 		`my-app-.*\.vercel\.app`:          `did you mean "https://my-app-.*\\.vercel\\.app"?`,
 		`null`:                            `write null in allow_origins`,
-		``:                                `"" matches no origin; what it is matched against`,
+		``:                                `"" matches no origin; it is matched against`,
 		`x`:                               `"x" matches no origin`,
 		`file://.*`:                       `matches no origin`,
 		`https://example\.com:0`:          `matches no origin`,

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"fmt"
@@ -21,7 +22,34 @@ type row struct {
 	rowKey
 	status int // of the last of them
 	count  int
-	detail *PastedReport // of a blocked one
+
+	detail *PastedReport // of one that is not allowed
+	call   *pasted.Call  // in its place, of one that has no report yet
+}
+
+// isExplained reports whether the row has more to say than the table.
+func (r *row) isExplained() bool { return r.detail != nil || r.call != nil }
+
+// A rowGroup has the rows of the pages of one origin.
+type rowGroup struct {
+	origin string
+	rows   []*row
+}
+
+// groupRows puts rows together by origin, in the order of the first of each.
+func groupRows(rows []*row) []*rowGroup {
+	var groups []*rowGroup
+	known := make(map[string]*rowGroup)
+	for _, r := range rows {
+		group := known[r.origin]
+		if group == nil {
+			group = &rowGroup{origin: r.origin}
+			known[r.origin] = group
+			groups = append(groups, group)
+		}
+		group.rows = append(group.rows, r)
+	}
+	return groups
 }
 
 type rowKey struct {
@@ -73,7 +101,18 @@ func (p *pasteCheck) checkHAR(ctx context.Context, paste *pasted.Paste) int {
 	known := make(map[rowKey]*row)
 	for i := range paste.Calls {
 		call := &paste.Calls[i]
-		if one := known[p.quickKey(ctx, call)]; one != nil {
+		if key := p.quickKey(ctx, call); key != (rowKey{}) {
+			one := known[key]
+			if one == nil {
+				one = &row{rowKey: key, status: call.Recorded.Status()}
+				if key.verdict != string(fetch.Allowed) {
+					code = exitBlocked
+					kept := *call
+					one.call = &kept
+				}
+				known[key] = one
+				rows = append(rows, one)
+			}
 			one.count++
 			paste.Calls[i] = pasted.Call{}
 			continue
@@ -97,8 +136,9 @@ func (p *pasteCheck) checkHAR(ctx context.Context, paste *pasted.Paste) int {
 		one.status = cmp.Or(r.Status, call.Recorded.Status())
 		paste.Calls[i] = pasted.Call{}
 	}
-	p.sayTable(rows)
-	p.sayDetails(rows)
+	groups := groupRows(rows)
+	p.sayTable(groups)
+	p.sayDetails(ctx, groups)
 	return p.withWritten(code)
 }
 
@@ -110,8 +150,8 @@ func (p *pasteCheck) withWritten(code int) int {
 	return code
 }
 
-// quickKey is the row of a call that is judged by its records alone: most calls are like one before, and need no report. It is
-// zero where only a report tells.
+// quickKey is the row of a call that is judged by its records alone: most calls are allowed, or like one before, and need no
+// report. It is zero where only a report tells.
 func (p *pasteCheck) quickKey(ctx context.Context, call *pasted.Call) rowKey {
 	if p.replay || call.Lacks(pasted.NeedOrigin) || slices.ContainsFunc(p.given, func(g givenFlag) bool { return g.name != "show-secrets" }) {
 		return rowKey{}
@@ -168,20 +208,19 @@ func (p *pasteCheck) judge(ctx context.Context, call *pasted.Call) *PastedReport
 }
 
 // sayTable prints a row for all calls that are alike, in the order in which the page made the first of them.
-func (p *pasteCheck) sayTable(rows []*row) {
-	out := p.cmd.OutOrStdout()
-	if len(rows) == 0 {
+func (p *pasteCheck) sayTable(groups []*rowGroup) {
+	out := bufio.NewWriter(p.cmd.OutOrStdout())
+	defer out.Flush()
+	if len(groups) == 0 {
 		fmt.Fprintln(out, "No call to another origin than its page's is in the archive.")
 		return
 	}
 	calls := 0
 	counts := make(map[string]int)
-	var origins []string
-	for _, r := range rows {
-		calls += r.count
-		counts[r.verdict] += r.count
-		if !slices.Contains(origins, r.origin) {
-			origins = append(origins, r.origin)
+	for _, group := range groups {
+		for _, r := range group.rows {
+			calls += r.count
+			counts[r.verdict] += r.count
 		}
 	}
 	how := "judged by the answers in the archive; no request was made"
@@ -198,15 +237,12 @@ func (p *pasteCheck) sayTable(rows []*row) {
 	fmt.Fprintf(out, "%d %s, %s:\n", calls, noun, how)
 	fmt.Fprintf(out, "%d blocked, %d allowed, %d unknown.\n", counts[string(fetch.Blocked)], counts[string(fetch.Allowed)], counts[VerdictUnknown])
 	number := 0
-	for _, origin := range origins {
-		fmt.Fprintf(out, "\nPages of %s\n", printable.ASCII(cmp.Or(origin, "an unknown origin")))
+	for _, group := range groups {
+		fmt.Fprintf(out, "\nPages of %s\n", printable.ASCII(cmp.Or(group.origin, "an unknown origin")))
 		fmt.Fprintf(out, "  %3s  %-7s  %4s  %-7s  %-11s  %3s  %s\n", "", "VERDICT", "N", "METHOD", "KIND", "GOT", "URL")
-		for _, r := range rows {
-			if r.origin != origin {
-				continue
-			}
+		for _, r := range group.rows {
 			place := ""
-			if r.detail != nil {
+			if r.isExplained() {
 				if number++; number <= maxDetails {
 					place = fmt.Sprintf("%d.", number)
 				}
@@ -238,18 +274,12 @@ func short(text string, columns int) string {
 }
 
 // sayDetails prints the reports on blocked calls, and why of others the verdict is unknown, in the order of the table.
-func (p *pasteCheck) sayDetails(rows []*row) {
+func (p *pasteCheck) sayDetails(ctx context.Context, groups []*rowGroup) {
 	out := p.cmd.OutOrStdout()
 	var ordered []*row
-	var origins []string
-	for _, r := range rows {
-		if !slices.Contains(origins, r.origin) {
-			origins = append(origins, r.origin)
-		}
-	}
-	for _, origin := range origins {
-		for _, r := range rows {
-			if r.origin == origin && r.detail != nil {
+	for _, group := range groups {
+		for _, r := range group.rows {
+			if r.isExplained() {
 				ordered = append(ordered, r)
 			}
 		}
@@ -260,6 +290,9 @@ func (p *pasteCheck) sayDetails(rows []*row) {
 			break
 		}
 		fmt.Fprintf(out, "\n%d. ", i+1)
+		if r.detail == nil {
+			r.detail = p.judge(ctx, r.call)
+		}
 		if r.detail.check == nil || len(r.detail.Steps) == 0 {
 			fmt.Fprintf(out, "%s\n", printable.ASCII(strings.ReplaceAll(r.detail.Cause.Message, "\n", " ")))
 			continue

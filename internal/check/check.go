@@ -186,7 +186,6 @@ func (c *Check) cut(report *Report) {
 
 // judge makes the call. Where a live server was called, the configuration is nil.
 func (c *Check) judge(ctx context.Context) (*Report, *attempt, *configuration) {
-	silence()
 	if c.config == "" {
 		if err := c.loadPage(ctx, c.network); err != nil {
 			return unknown(explainFailure(err)), nil, nil
@@ -197,6 +196,7 @@ func (c *Check) judge(ctx context.Context) (*Report, *attempt, *configuration) {
 		}
 		return newReport(a), a, nil
 	}
+	silence()
 	conf, err := c.load()
 	if err != nil {
 		return unknown("config", err.Error()), nil, nil

@@ -29,32 +29,38 @@ type configuration struct {
 
 // load reads the configuration that is checked. The error is Caddy's, where it refuses it.
 func (c *Check) load() (*configuration, error) {
+	conf := &configuration{name: c.config}
+	if c.isCaddyfile() {
+		var err error
+		if conf.text, err = edit.Load(c.config); err == nil {
+			if conf.tree, conf.directives, err = adapt(conf.text); err == nil {
+				return conf, nil
+			}
+		}
+		conf.text, conf.unedited = nil, err
+	}
 	text, _, adapter, err := caddycmd.LoadConfig(c.config, c.adapter)
 	if err != nil {
 		return nil, err
 	}
-	conf := &configuration{name: c.config}
 	if conf.tree, err = decode(text); err != nil {
 		return nil, fmt.Errorf("%s is not a configuration: %w", c.config, err)
 	}
 	switch {
 	case c.config == "-" && adapter != "":
 		conf.unedited = errors.New("it is read from standard input")
-	case adapter == "caddyfile":
-		conf.text, conf.unedited = edit.Load(c.config)
-		if conf.unedited == nil {
-			var tree map[string]any
-			if tree, conf.directives, conf.unedited = adapt(conf.text); conf.unedited == nil {
-				conf.tree = tree
-			}
-		}
-		if conf.unedited != nil {
-			conf.text = nil
-		}
+	case conf.unedited != nil: // a Caddyfile
 	case adapter != "":
 		conf.unedited = fmt.Errorf("the check can edit Caddyfiles and JSON, and this is for the adapter %q", adapter)
 	}
 	return conf, nil
+}
+
+// isCaddyfile reports whether the configuration is a file that Caddy takes for a Caddyfile, by the adapter or by the name.
+func (c *Check) isCaddyfile() bool {
+	name := strings.ToLower(filepath.Base(c.config))
+	return c.config != "-" && (c.adapter == "caddyfile" ||
+		c.adapter == "" && filepath.Ext(name) != ".json" && (strings.HasPrefix(name, "caddyfile") || strings.HasSuffix(name, ".caddyfile")))
 }
 
 // A change is one of the text of a Caddyfile, or of a JSON configuration.

@@ -750,6 +750,10 @@ func TestUIAccessibility(t *testing.T) {
 		}
 		t.Skipf("%v; make packages installs it", err)
 	}
+	har, err := os.ReadFile("../internal/check/pasted/testdata/chromium.har")
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := livecaddy.Observe(t, "cors /reported* https://app.example.com {\nreport_only\n}\ncors https://app.example.com\nrespond hello")
 	for i := range 5 {
 		livecaddy.Send(t, "GET", o.URL+"/orders/7?page=2", map[string]string{"Origin": fmt.Sprintf("https://app%d.example.com", i)})
@@ -780,6 +784,14 @@ func TestUIAccessibility(t *testing.T) {
 			d.must("document.querySelector('#confirm [value=no]').click()", nil)
 			d.must("location.hash = '#denials'", nil)
 			d.wait("document.querySelectorAll('.denial').length === 7")
+		}},
+		{"what is chosen of them", func() {
+			d.must("document.querySelector('.denial input').click(), document.getElementById('allow').click()", nil)
+			d.wait("document.querySelector('#allowed .card')")
+		}},
+		{"an archive", func() {
+			d.drop("chromium.har", string(har))
+			d.wait("document.getElementById('archive')")
 		}},
 	}
 	must := func(method string, parameters any) {

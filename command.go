@@ -2,6 +2,7 @@ package caddycors
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -21,6 +22,7 @@ func init() {
 The commands below work with the cors directive of the Caddyfile.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Args = cobra.NoArgs // which makes a command that does not exist an error
+			cmd.SetUsageTemplate(strings.Replace(cmd.UsageTemplate(), ".LocalFlags.FlagUsages ", ".LocalFlags.FlagUsagesWrapped 80 ", 1))
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			handler := check.Handler{Problems: problems}
 			first := ui.Command(handler)

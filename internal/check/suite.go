@@ -21,8 +21,8 @@ import (
 // TestCommand returns the command "test", which holds a configuration to a file of calls.
 func TestCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "test (<file> --config <file> [--adapter <name>] [--served-by <listener>] | --from-har <file>)",
-		Short: "Tells whether a configuration allows and denies the calls of a file",
+		Use:   "test (<file> --config <file> | --from-har <file>) [flags]",
+		Short: "Tests which calls a configuration allows and denies",
 		Long: `Makes the calls of a file through the routes of a configuration, as "caddy cors
 check --config" does, and prints those that turn out differently: unit tests for
 a policy. Each line of the file is a call: "allow" or "deny", then the arguments

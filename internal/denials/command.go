@@ -22,7 +22,7 @@ import (
 // Command returns `caddy cors denials`, which shows the list of a running Caddy.
 func Command() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "denials [--json] [--address <interface>] [--config <path> [--adapter <name>]]",
+		Use:   "denials [--json] [--config <file>] [flags]",
 		Short: "Lists what the cors directives of the running Caddy deny",
 		Long: `Lists the cross-origin requests that the cors directives of the running Caddy
 have denied since it was started, and then those that they would have denied,

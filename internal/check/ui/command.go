@@ -23,16 +23,17 @@ import (
 // Command returns the command "ui". It needs of the cors handler what h has.
 func Command(h check.Handler) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "ui [--config <file> [--adapter <name>] [--write]] [--address <interface>] [--listen <host:port>] [--no-open]",
-		Short: "Shows a page: paste a call and see what blocks it; see denials as they come",
-		Long: `Serves a page on this machine, and opens it in the browser: fill in a call, and
-see it as a browser makes it, what blocks it, and what to change. It also shows
-the denials of the running Caddy as they come. What it shows is what "caddy
-cors check" and "caddy cors denials" say; it needs no network.
+		Use:   "ui [--config <file> [--write]] [flags]",
+		Short: "Opens a page that shows what blocks a call, and what is denied",
+		Long: `Serves a page on this machine, and opens it in the browser. Paste what a browser
+gave you, or fill in a call, and see the call as a browser makes it, what blocks
+it, and what to change. It also shows the denials of the running Caddy as they
+come. What it shows is what "caddy cors check" and "caddy cors denials" say; it
+needs no network.
 
 With --config, calls run through the routes of that configuration, as they do
-for "caddy cors check --config", and what has to change is shown as an edit of the
-Caddyfile. With --write, the page has a button that writes it. Without
+for "caddy cors check --config", and what has to change is shown as an edit of
+the Caddyfile. With --write, the page has a button that writes it. Without
 --config, live servers are asked.
 
 The link has a random token in it: whoever has it can do what the page can. The

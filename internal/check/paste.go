@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -100,6 +101,8 @@ func checkPasted(ctx context.Context, cmd *cobra.Command, args []string, h Handl
 	if in, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(in.Fd())) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "Paste what the browser gave you, and end it with a line of Ctrl+D (in Windows, Ctrl+Z and Enter):")
 	}
+	// Nearly all that is read of an archive is kept until the end, so that twice as much would be taken for it by default.
+	defer debug.SetGCPercent(debug.SetGCPercent(50))
 	paste, err := pasted.Read(cmd.InOrStdin())
 	if err != nil {
 		return p.fail(string(codeUnrecognized), err.Error())

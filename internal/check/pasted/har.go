@@ -23,6 +23,13 @@ const (
 	// that an archive of any size is read in bounded memory.
 	longString = 64 << 10
 
+	// maxEntries is how many entries are kept: what a session of many hours has. Those that can only be of a page's own
+	// origin are not.
+	maxEntries = 150_000
+
+	// maxHeaders is how much of headers is kept as it is, all in all. After that, it is only what the verdict depends on.
+	maxHeaders = 32 << 20
+
 	// maxBodies is how much of the bodies of requests is kept, all in all.
 	maxBodies = 16 << 20
 )
@@ -87,6 +94,16 @@ func isNeeded(f fetch.Field) bool {
 		return true
 	}
 	return !fetchspec.IsForbiddenRequestHeader(f.Name, f.Value) && !isBrowsers(f)
+}
+
+// isDecisive reports whether the verdict can depend on a field of a response.
+func isDecisive(name string) bool {
+	name = strings.ToLower(name)
+	switch name {
+	case "vary", "cache-control", "location", "content-type", "x-content-type-options", "cross-origin-resource-policy":
+		return true
+	}
+	return strings.HasPrefix(name, "access-control-")
 }
 
 // Exchanges returns the exchanges that were answered, in their order.
@@ -191,6 +208,7 @@ type harReader struct {
 	pages    map[string]string // the URLs of the pages
 	entries  []*entry
 	bodies   int // the length of those that are kept
+	headers  int // the same
 	interned map[string]string
 	packing  []byte // a header
 
@@ -260,6 +278,9 @@ func (r *harReader) read(decoder *json.Decoder) (isHAR bool, err error) {
 						return err
 					}
 					r.add(&e)
+					if len(r.entries) > maxEntries {
+						return &UnrecognizedError{fmt.Sprintf("the archive has more than %d requests, and so many are not judged at once; export a shorter session", maxEntries)}
+					}
 					return nil
 				})
 			}
@@ -384,7 +405,8 @@ func (r *harReader) add(h *harEntry) {
 		return // same-origin
 	}
 	e.request = r.pack(h.Request.Headers, isNeeded)
-	e.response = r.pack(h.Response.Headers, func(fetch.Field) bool { return true })
+	e.response = r.pack(h.Response.Headers, func(f fetch.Field) bool { return r.headers < maxHeaders || isDecisive(f.Name) })
+	r.headers += len(e.request) + len(e.response)
 	if len(h.Request.Cookies) > 0 && !requested.has("Cookie") {
 		var pairs []string
 		for _, c := range h.Request.Cookies {
@@ -466,7 +488,7 @@ func (r *harReader) calls() []Call {
 			requests[e.url] = append(requests[e.url], i)
 		}
 	}
-	var calls []Call
+	calls := make([]Call, 0, len(r.entries)-len(preflights)) // which would take twice as much as it grows
 	for i, first := range r.entries {
 		if first.preflight || first.used {
 			continue

@@ -64,7 +64,7 @@ func TestDenialIsLoggedAndListed(t *testing.T) {
 			if got := o.Logged()[before:]; len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(want) {
 				t.Errorf("logged\n\t%v, want\n\t%v", got, want)
 			}
-			want["count"], want["server"] = 3.0, "srv0"
+			want["count"], want["server"], want["scheme"] = 3.0, "srv0", "http"
 			list, others := o.Denials()
 			if len(list) != 1 || others != 0 {
 				t.Fatalf("listed: %v and %d others", list, others)

@@ -22,7 +22,7 @@ var imports = map[string][]string{
 	module + "/internal/printable": nil,
 	module + "/internal/spelling":  nil,
 	module + "/internal/policy":    {module + "/internal/fetchspec", module + "/internal/origin", module + "/internal/printable"},
-	module + "/internal/denials":   {module + "/internal/policy", module + "/internal/printable"},
+	module + "/internal/denials":   {module + "/internal/origin", module + "/internal/policy", module + "/internal/printable"},
 	module + "/internal/placement": {module + "/internal/policy", module + "/internal/spelling"},
 	module + "/internal/fetch/csp": nil,
 	module + "/internal/fetch":     {module + "/internal/fetch/csp", module + "/internal/fetchspec", module + "/internal/origin"},

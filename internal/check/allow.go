@@ -16,7 +16,6 @@ import (
 
 	"github.com/caddy-cors/caddy-cors/internal/denials"
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
-	"github.com/caddy-cors/caddy-cors/internal/origin"
 	"github.com/caddy-cors/caddy-cors/internal/printable"
 )
 
@@ -250,12 +249,8 @@ func Allow(ctx context.Context, h Handler, of Configuration, chosen ...numbered)
 
 // ofDenial returns the check of the call that was denied, as far as a denial tells.
 func (c *Check) ofDenial(d denials.Denial) *Check {
-	scheme := "https"
-	if o, ok := origin.Parse(d.Origin); ok && o.Scheme() == "http" {
-		scheme = "http" // an https page cannot call an http URL, and a page of a developer's machine seldom calls another
-	}
 	call := &Check{config: c.config, adapter: c.adapter, servedBy: c.servedBy, maxTime: defaultMaxTime, network: newNetwork(nil, false)}
-	call.request = fetch.Request{URL: scheme + "://" + d.Host + d.Path, Origin: d.Origin, Method: d.Method, Kind: fetch.KindFetch}
+	call.request = fetch.Request{URL: d.URL(), Origin: d.Origin, Method: d.Method, Kind: fetch.KindFetch}
 	if call.request.Method == http.MethodOptions {
 		call.request.Method = http.MethodGet
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-cors/caddy-cors/internal/origin"
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 	"github.com/caddy-cors/caddy-cors/internal/printable"
 )
@@ -113,6 +115,7 @@ type Denial struct {
 type latest struct {
 	Kind   policy.Kind   `json:"kind"`
 	Method string        `json:"method"`
+	Scheme string        `json:"scheme"`
 	Host   string        `json:"host"`
 	Path   string        `json:"path"`
 	Fix    string        `json:"fix"`
@@ -142,20 +145,44 @@ func (r Request) latest() latest {
 	if r.Asked.IsPreflight() {
 		method = r.Asked.PreflightMethod()
 	}
-	url := r.HTTP.URL
+	called := r.HTTP.URL
 	if original, ok := r.HTTP.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		url = original.URL // as it was before rewrites
+		called = original.URL // as it was before rewrites
 	}
 	fix := policy.FixFor(r.Asked, r.Decision)
 	shown := func(s string) string { return strings.Clone(printable.ASCII(printable.Cut(s))) }
 	return latest{
 		Kind:   r.Asked.Kind(),
 		Method: shown(method),
+		Scheme: scheme(r.HTTP),
 		Host:   shown(r.HTTP.Host),
-		Path:   shown(url.EscapedPath()),
+		Path:   shown(called.EscapedPath()),
 		Fix:    fix.String(),
 		Lines:  fix.Lines,
 	}
+}
+
+// scheme returns that of the URL that was called: of the connection, or what a trusted proxy says.
+func scheme(r *http.Request) string {
+	if r.TLS != nil {
+		return "https"
+	}
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
+		return "https"
+	}
+	return "http"
+}
+
+// URL returns the URL that the page called, as far as is known: a proxy that takes the TLS off need not say so, but a page
+// over https can call https alone, unless it is a server of the same machine.
+func (d *Denial) URL() string {
+	u := url.URL{Scheme: cmp.Or(d.Scheme, "https"), Host: d.Host}
+	page, _ := origin.Parse(d.Origin)
+	server, ok := origin.Parse("http://" + strings.ToLower(d.Host))
+	if page.Scheme() == "https" && !(ok && server.Loopback()) {
+		u.Scheme = "https"
+	}
+	return u.String() + d.Path
 }
 
 // Add counts a denied request, and logs it if it is time to.

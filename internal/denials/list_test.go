@@ -1,6 +1,8 @@
 package denials
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -312,4 +315,47 @@ func (l *List) onlyKey() key {
 		return k
 	}
 	return key{}
+}
+
+// The scheme is that of the connection, or of the page's call before a proxy that takes the TLS off.
+func TestDenialURL(t *testing.T) {
+	trusting := func(trusted bool) context.Context {
+		return context.WithValue(t.Context(), caddyhttp.VarsCtxKey, map[string]any{caddyhttp.TrustedProxyVarKey: trusted})
+	}
+	for _, test := range []struct {
+		name      string
+		tls       bool
+		trusted   bool
+		forwarded string
+		host      string
+		origin    string
+		want      string
+	}{
+		{name: "over TLS", tls: true, host: "api.example.com", origin: "http://app.example.com", want: "https://api.example.com/orders"},
+		{name: "without", host: "api.example.com", origin: "http://app.example.com", want: "http://api.example.com/orders"},
+		{name: "a trusted proxy", trusted: true, forwarded: "https", host: "api.example.com", origin: "http://app.example.com", want: "https://api.example.com/orders"},
+		{name: "anybody", forwarded: "https", host: "api.example.com", origin: "http://app.example.com", want: "http://api.example.com/orders"},
+		{name: "a page over https, so a proxy that does not say so", host: "api.example.com", origin: "https://app.example.com", want: "https://api.example.com/orders"},
+		{name: "a page over https, of the same machine", host: "localhost:8080", origin: "https://app.example.com", want: "http://localhost:8080/orders"},
+	} {
+		var l List
+		by, _ := denying()
+		r := (&http.Request{Method: "GET", Host: test.host, URL: &url.URL{Path: "/orders"}, Header: http.Header{"Origin": {test.origin}}}).WithContext(trusting(test.trusted))
+		if test.forwarded != "" {
+			r.Header.Set("X-Forwarded-Proto", test.forwarded)
+		}
+		if test.tls {
+			r.TLS = new(tls.ConnectionState)
+		}
+		asked := policy.NewRequest(r.Method, r.Host, r.Header)
+		d := compile("nobody's").Decide(&asked)
+		if d.Outcome != policy.Denied {
+			d = policy.Decision{Outcome: policy.Denied, Policy: d.Policy, Denial: policy.Denial{Reason: policy.OriginNotAllowed}}
+		}
+		l.Add(Request{by, r, &asked, &d})
+		list, _ := l.All()
+		if got := list[0].URL(); got != test.want {
+			t.Errorf("%s: %s, want %s", test.name, got, test.want)
+		}
+	}
 }

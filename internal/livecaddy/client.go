@@ -2,6 +2,7 @@ package livecaddy
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -46,6 +47,9 @@ func SendBy(t testing.TB, client *http.Client, method, url string, header Fields
 	}
 	req.Host = req.Header.Get("Host") // if empty, it is the URL's
 	res, err := client.Do(req)
+	for try := 1; try < 3 && errors.Is(err, io.EOF); try++ {
+		res, err = client.Do(req) // a server that a reload replaces may take a connection, and close it
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,9 +3,7 @@ package ui
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -92,30 +90,9 @@ func (s *Server) read(c Call) (*check.Check, error) {
 
 // callOf is the call of which a request was denied, as far as the denial tells.
 func callOf(d denials.Denial) Call {
-	c := Call{URL: schemeOf(d) + "://" + d.Host + d.Path, Origin: d.Origin, Method: d.Method}
+	c := Call{URL: d.URL(), Origin: d.Origin, Method: d.Method}
 	if d.Reason == policy.HeaderNotAllowed {
 		c.Headers = []string{d.Detail + ": 1"} // the name is what counts
 	}
 	return c
-}
-
-// schemeOf is the scheme of the URL that was called, which a denial does not tell. A page over https can call https alone,
-// but for hosts of this machine.
-func schemeOf(d denials.Denial) string {
-	host := d.Host
-	if name, port, err := net.SplitHostPort(d.Host); err == nil {
-		switch port {
-		case "443", "8443":
-			return "https"
-		case "80":
-			return "http"
-		}
-		host = name
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	loopback := host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
-	if loopback || strings.HasPrefix(d.Origin, "http://") && host != d.Host {
-		return "http"
-	}
-	return "https"
 }

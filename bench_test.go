@@ -136,3 +136,30 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// A backend's own Vary costs one more: the line that has both.
+func TestAllocationsBesideVary(t *testing.T) {
+	own := []string{"Accept-Encoding"}
+	for _, c := range costs() {
+		if c.method == "OPTIONS" {
+			continue // which no backend answers
+		}
+		handler := livecaddy.HandlerJSON(t, json.RawMessage(c.config))
+		request := &http.Request{Method: c.method, Host: "api.example.com", URL: &url.URL{Path: "/"}, Header: c.header}
+		w := livecaddy.Discard{}
+		next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+			w.Header()["Vary"] = own
+			w.WriteHeader(http.StatusOK)
+			return nil
+		})
+		serve := func() {
+			clear(w)
+			if err := handler.ServeHTTP(w, request, next); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := testing.AllocsPerRun(100, serve); n > 2 {
+			t.Errorf("%s: %v allocations", c.name, n)
+		}
+	}
+}

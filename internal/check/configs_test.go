@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/caddy-cors/caddy-cors/internal/check"
 	"github.com/caddy-cors/caddy-cors/internal/check/checktest"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 )
@@ -88,30 +87,6 @@ func TestDiffIsForPatch(t *testing.T) {
 	}
 	if r := checktest.Judge(t, "https://api.example.com/", byApp, "-X", "PUT", "--config", file); r.Verdict != "allowed" {
 		t.Errorf("patched, it is %s", r.Verdict)
-	}
-}
-
-// A file that cannot be written is not, and nothing claims that it was.
-func TestWriteIsRefused(t *testing.T) {
-	t.Setenv("HOME", t.TempDir())
-	text := "api.example.com {\n\trespond hello\n}\n"
-	file := checktest.File(t, "Caddyfile", text)
-	if err := os.Chmod(filepath.Dir(file), 0o500); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.Chmod(filepath.Dir(file), 0o700) })
-	if f, err := os.Create(filepath.Join(filepath.Dir(file), "probe")); err == nil {
-		f.Close()
-		t.Log("this user can write everywhere; the refusal is tested by the package edit")
-		return
-	}
-	stdout, stderr := checktest.Output(t, "https://api.example.com/", byApp, "--config", file, "--write", "--json")
-	var r check.Report
-	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
-		t.Fatal(err)
-	}
-	if len(r.Written) > 0 || !strings.Contains(stderr, "nothing is written") {
-		t.Errorf("%q are written; it says %q", r.Written, stderr)
 	}
 }
 

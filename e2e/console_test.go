@@ -103,8 +103,8 @@ var consoleCases = []consoleCase{
 	{section: "The URL is not http", site: "respond ok", script: "return (await fetch('file:///HOST/')).status"},
 	{section: "The URL is not http", site: "respond ok", script: "const request = new XMLHttpRequest(); request.open('GET', 'custom://HOST/')" + sent},
 
-	{section: "It is no CORS error", site: "respond ok", policy: "connect-src 'none'"},
-	{section: "It is no CORS error", site: "header Cross-Origin-Resource-Policy same-origin\nrespond ok", init: "{mode: 'no-cors'}"},
+	{section: "It is not a CORS error", site: "respond ok", policy: "connect-src 'none'"},
+	{section: "It is not a CORS error", site: "header Cross-Origin-Resource-Policy same-origin\nrespond ok", init: "{mode: 'no-cors'}"},
 }
 
 // sent ends a script that has opened an XMLHttpRequest.

@@ -63,6 +63,22 @@ var differences = []difference{
 		}}},
 	},
 	{
+		name:    "chromium-policy-upgrade",
+		engines: []fetch.Engine{fetch.Chromium, fetch.WebKit},
+		applies: warned(fetch.ChromiumPolicyUpgrade),
+		verdict: true,
+		example: script{kind: fetch.KindBeacon, page: plainPage, url: plainAPI, body: "hello", credentials: true, hops: []hop{allowAll}, document: &document{header: []fetch.Field{
+			{Name: "Content-Security-Policy", Value: "upgrade-insecure-requests; connect-src https://api.example.com"},
+		}}},
+	},
+	{
+		name:    "firefox-partial-image",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.FirefoxPartialImage),
+		verdict: true,
+		example: script{kind: fetch.KindImage, noCORS: true, credentials: true, url: secureAPI, hops: []hop{{actual: answer{status: 206, fields: []fetch.Field{{Name: "Content-Type", Value: "image/gif"}}}}}},
+	},
+	{
 		name:    "chromium-loopback-origin",
 		engines: []fetch.Engine{fetch.Chromium},
 		applies: func(r run, e fetch.Engine) bool {

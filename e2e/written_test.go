@@ -35,6 +35,10 @@ var writtenScripts = write(append(webSocketScripts(),
 			actual: allowAll.actual,
 		}}},
 
+	script{name: "a style sheet without a body", verdict: "error-status", kind: fetch.KindStyle, url: secureAPI, hops: []hop{withStatus(204, "text/css")}},
+	script{name: "an image without a body", verdict: "error-status", kind: fetch.KindImage, noCORS: true, credentials: true, url: secureAPI, hops: []hop{withStatus(205, "image/gif")}},
+	script{name: "a script without a body", verdict: "allowed", kind: fetch.KindScript, noCORS: true, credentials: true, url: secureAPI, hops: []hop{withStatus(204, "text/javascript")}},
+
 	script{name: "20 redirects", verdict: "allowed", url: secureAPI, hops: chain(20)},
 	script{name: "21 redirects", verdict: "too-many-redirects", url: secureAPI, hops: chain(21)},
 	script{name: "20 redirects within the page's origin", verdict: "allowed", url: securePage, hops: chain(20)},
@@ -93,6 +97,11 @@ func write(scripts ...script) []script {
 		scripts[i] = s.withDefaults()
 	}
 	return scripts
+}
+
+// withStatus answers with a status and a type.
+func withStatus(status int, contentType string) hop {
+	return hop{actual: answer{status: status, fields: []fetch.Field{{Name: "Content-Type", Value: contentType}, {Name: "Access-Control-Allow-Origin", Value: "{origin}"}}}}
 }
 
 // chain redirects so many times.

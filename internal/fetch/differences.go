@@ -31,6 +31,7 @@ const (
 	EmptyLocation               WarningCode = "empty-location"
 	FirefoxDroppedHeaders       WarningCode = "firefox-dropped-headers"
 	StyleType                   WarningCode = "style-type"
+	FirefoxPartialImage         WarningCode = "firefox-partial-image"
 	FirefoxSilentPort           WarningCode = "firefox-silent-port"
 	FirefoxUpgradedOrigin       WarningCode = "firefox-upgraded-origin"
 	FirefoxPreflightOrigin      WarningCode = "firefox-preflight-origin"
@@ -170,6 +171,14 @@ func (f *fetch) warnSilentPort() {
 	}
 }
 
+// warnPartialImage is about the one status that Firefox keeps from images without CORS, though it is not an error: nobody
+// has asked for a part.
+func (f *fetch) warnPartialImage(status int) {
+	if status == http.StatusPartialContent && f.tainting == opaque {
+		f.warn(FirefoxPartialImage, "Firefox does not show an image of another origin whose status is 206, unless the element has crossorigin.", Firefox)
+	}
+}
+
 // warnFont is about fonts, which are to be allowed in all engines but one.
 func (f *fetch) warnFont() {
 	if f.kind == KindFont {
@@ -195,7 +204,11 @@ func (f *fetch) warnBeaconType(contentType string) {
 // warnPolicyUpgrade is about a policy that is asked about a URL before it is upgraded.
 func (f *fetch) warnPolicyUpgrade() {
 	if f.policies().UpgradesInsecureRequests() && f.policies().Check(f.policyRequest()).Verdict == csp.Blocked {
-		f.warn(ChromiumPolicyUpgrade, "The page's policy does not allow the http URL that upgrade-insecure-requests upgrades. Chrome asks it about that one, and blocks the call.", Chromium)
+		engines, browsers := []Engine{Chromium}, "Chrome asks"
+		if f.kind == KindBeacon {
+			engines, browsers = append(engines, WebKit), "Chrome and Safari ask"
+		}
+		f.warn(ChromiumPolicyUpgrade, fmt.Sprintf("The page's policy does not allow the http URL that upgrade-insecure-requests upgrades. %s it about that one, and the call is blocked.", browsers), engines...)
 	}
 }
 

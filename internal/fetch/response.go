@@ -66,11 +66,18 @@ func (f *fetch) blockResponse(response *response) error {
 		}
 	case KindStyle: // HTML Standard, section 4.6.7.10 "link type stylesheet"
 		switch {
+		case isNullBody(response.status): // scripts without a body are run, as empty ones are
+			return f.blockEmpty(response)
 		case !isOKStatus(response.status):
 			return f.blockStatus(response)
 		case !f.isStyleSheet(response, essence, nosniff):
 			return fail(MIMEType, "Refused to apply style from '%s' because its MIME type ('%s') is not a supported stylesheet MIME type, and strict MIME checking is enabled.", f.current(), essence)
 		}
+	case KindImage:
+		if isNullBody(response.status) {
+			return f.blockEmpty(response)
+		}
+		f.warnPartialImage(response.status)
 	case KindFont, KindMedia, KindManifest:
 		if !isOKStatus(response.status) {
 			return f.blockStatus(response)
@@ -79,9 +86,19 @@ func (f *fetch) blockResponse(response *response) error {
 	return nil
 }
 
+// isNullBody reports whether a status with which a response has no body (section 2.2.3) is an ok status.
+func isNullBody(status int) bool {
+	return status == http.StatusNoContent || status == http.StatusResetContent
+}
+
 // blockStatus is for kinds that take no page of an error for what they load.
 func (f *fetch) blockStatus(response *response) error {
 	f.warnStatus(response.status)
+	return f.blockEmpty(response)
+}
+
+// blockEmpty is for a status with which there is nothing that could be used.
+func (f *fetch) blockEmpty(response *response) error {
 	return f.networkError(ErrorStatus, AtResponse, fmt.Sprintf("Failed to load resource: the server responded with a status of %d (%s)", response.status, http.StatusText(response.status)), fmt.Sprint(response.status))
 }
 

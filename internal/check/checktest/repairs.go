@@ -504,19 +504,19 @@ var Repairs = []Repair{
 	},
 	{
 		Kind: "snippet", Name: "of two sites",
-		Site:  "(api) {\ncors {args[0]} {\nallow_headers X-Foo\n}\n}\napi.example.com {\nimport api https://app.example.com\nrespond hello\n}\nadmin.example.com {\nimport api https://admin-app.example.com\nrespond admin\n}",
+		Site:  "(api) {\ncors {args[0]} {\nallow_headers X-Foo\n}\n}\napi.example.com {\nimport api https://app.example.com\nrespond hello\n}\nstore.example.com {\nimport api https://admin-app.example.com\nrespond admin\n}",
 		Call:  "-X PUT",
 		Cause: "method-not-allowed",
 		Diff:  []string{"+allow_methods PUT"},
-		Note:  "Caddyfile:2 is a line of 2 sites (api.example.com; admin.example.com): the edit changes what each of them allows",
+		Note:  "Caddyfile:2 is a line of 2 sites (api.example.com; store.example.com): the edit changes what each of them allows",
 	},
 	{
 		Kind: "named route", Name: "of two sites",
-		Site:  "&(api) {\ncors https://app.example.com\nrespond hello\n}\napi.example.com {\ninvoke api\n}\nadmin.example.com {\ninvoke api\n}",
+		Site:  "&(api) {\ncors https://app.example.com\nrespond hello\n}\napi.example.com {\ninvoke api\n}\nwww.example.com {\ninvoke api\n}",
 		Call:  "-X PUT",
 		Cause: "method-not-allowed",
 		Diff:  []string{"-cors https://app.example.com", "+cors https://app.example.com {", "+allow_methods PUT", "+}"},
-		Note:  "Caddyfile:2 is a line of 2 sites (api.example.com; admin.example.com)",
+		Note:  "Caddyfile:2 is a line of 2 sites (api.example.com; www.example.com)",
 	},
 	{
 		Kind: "snippet", Name: "beside a directive of the site's own",

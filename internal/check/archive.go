@@ -189,10 +189,14 @@ func (p *pasteCheck) judge(ctx context.Context, call *pasted.Call) *PastedReport
 	}
 	if !p.replay && c.config == "" {
 		c.network = fetch.NewRecording(call.Recorded.Exchanges())
+		if call.Page != nil && c.page.url == "" {
+			c.request.Page = call.Page
+		}
 		r := p.report(call, c, p.run(ctx, c))
-		if r.Verdict == VerdictUnknown && call.Recorded.Error != "" {
+		if r.Verdict != string(fetch.Blocked) && call.Recorded.Error != "" {
 			r.warn("browser-error", "The browser says of it: %s.", call.Recorded.Error)
 		}
+		r.warnModule(ctx, call)
 		return r
 	}
 	isSafe := slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, c.request.Method)
@@ -205,6 +209,18 @@ func (p *pasteCheck) judge(ctx context.Context, call *pasted.Call) *PastedReport
 		return p.unknown(call, fmt.Errorf("%s %s: its body is not in the archive, so that it cannot be made again", c.request.Method, c.request.URL))
 	}
 	return p.report(call, c, p.run(ctx, c))
+}
+
+// warnModule warns of what would be a script, and would not be a module: an archive has both as scripts.
+func (r *PastedReport) warnModule(ctx context.Context, call *pasted.Call) {
+	if r.Verdict != string(fetch.Allowed) || call.Kind != fetch.KindScript || call.NoCORS {
+		return
+	}
+	module := *call
+	module.Kind = fetch.KindModule
+	if result, err := module.Judge(ctx); err == nil && result.Cause != nil {
+		r.warn("module-type", "It runs as a script; as a module, which an archive does not tell from one, it is blocked: %s", result.Cause.Message)
+	}
 }
 
 // sayTable prints a row for all calls that are alike, in the order in which the page made the first of them.

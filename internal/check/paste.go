@@ -377,7 +377,7 @@ func (p *pasteCheck) report(call *pasted.Call, c *Check, r *Report) *PastedRepor
 	known := *call
 	if c != nil {
 		known.Request = c.request
-		known.Request.Page = nil
+		known.Page = call.Page
 		known.Missing = nil
 	} else {
 		known.Missing = p.missing(call)

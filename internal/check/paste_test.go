@@ -257,6 +257,96 @@ func TestPastedArchive(t *testing.T) {
 	}
 }
 
+// An archive has the policy of its pages, which tells why a request was not sent.
+func TestPastedArchivePolicy(t *testing.T) {
+	const document = `{"pageref": %q, "_resourceType": "document", "request": {"method": "GET", "url": "https://app.example.com/"}, "response": {"status": 200, "headers": [{"name": "content-security-policy", "value": %q}]}}`
+	const call = `{"pageref": "page_1", "_resourceType": %q, "request": {"method": "GET", "url": %q, "headers": [%s]}, "response": {"status": %d, "headers": [%s]}}`
+	const origin = `{"name": "Origin", "value": "https://app.example.com"}`
+	const star = `{"name": "Access-Control-Allow-Origin", "value": "*"}`
+	image := fmt.Sprintf(call, "image", "https://img.example.com/", "", 0, "")
+	for _, test := range []struct {
+		name    string
+		entries []string
+		want    string
+		command string
+	}{
+		{
+			name:    "forbidden, and not sent",
+			entries: []string{fmt.Sprintf(document, "page_1", "img-src 'self'"), image},
+			want:    "blocked content-security-policy",
+			command: "caddy cors check https://img.example.com/ --page https://app.example.com/ --kind image --no-cors -X GET",
+		},
+		{
+			name:    "the entry of the page comes later",
+			entries: []string{image, fmt.Sprintf(document, "page_1", "img-src 'self'")},
+			want:    "blocked content-security-policy",
+			command: "caddy cors check https://img.example.com/ --page https://app.example.com/ --kind image --no-cors -X GET",
+		},
+		{
+			name: "forbidden after a redirect",
+			entries: []string{
+				fmt.Sprintf(document, "page_1", "connect-src https://api.example.com"),
+				fmt.Sprintf(call, "fetch", "https://api.example.com/", origin, 302, star+`, {"name": "Location", "value": "https://end.example.com/"}`),
+			},
+			want:    "blocked content-security-policy",
+			command: "caddy cors check https://api.example.com/ --page https://app.example.com/ -X GET",
+		},
+		{
+			name:    "not forbidden, and not sent",
+			entries: []string{fmt.Sprintf(document, "page_1", "img-src *"), image},
+			want:    "unknown not-recorded",
+			command: "caddy cors check https://img.example.com/ --origin https://app.example.com --kind image --no-cors -X GET",
+		},
+		{
+			name:    "forbidden by another page",
+			entries: []string{fmt.Sprintf(document, "page_2", "img-src 'self'"), image},
+			want:    "unknown not-recorded",
+			command: "caddy cors check https://img.example.com/ --origin https://app.example.com --kind image --no-cors -X GET",
+		},
+		{
+			name: "answered, so that it was not forbidden",
+			entries: []string{
+				fmt.Sprintf(document, "page_1", "connect-src 'self'"),
+				fmt.Sprintf(call, "fetch", "https://api.example.com/", origin, 200, star),
+			},
+			want:    "allowed",
+			command: "caddy cors check https://api.example.com/ --origin https://app.example.com -X GET",
+		},
+	} {
+		archive := `{"log": {"pages": [{"id": "page_1", "title": "https://app.example.com/"}, {"id": "page_2", "title": "https://app.example.com/"}], "entries": [` +
+			strings.Join(test.entries, ",") + `]}}`
+		reports := pastedReports(t, archive)
+		if len(reports) != 1 {
+			t.Errorf("%s: %d reports", test.name, len(reports))
+			continue
+		}
+		found := reports[0].Verdict
+		if reports[0].Cause != nil {
+			found += " " + reports[0].Cause.Code
+		}
+		if found != test.want {
+			t.Errorf("%s: %s, want %s", test.name, found, test.want)
+		}
+		if command := reports[0].Call.Command; command != test.command {
+			t.Errorf("%s: the command is %s", test.name, command)
+		}
+	}
+}
+
+// An archive does not tell modules from scripts, of which more is run.
+func TestPastedArchiveModule(t *testing.T) {
+	for contentType, want := range map[string]bool{"text/html": true, "text/javascript": false} {
+		reports := pastedReports(t, fmt.Sprintf(`{"log": {"entries": [{"_resourceType": "script", "request": {"method": "GET", "url": "https://cdn.example.com/x.js", "headers": [{"name": "Origin", "value": "https://app.example.com"}]}, "response": {"status": 200, "headers": [{"name": "Access-Control-Allow-Origin", "value": "*"}, {"name": "Content-Type", "value": %q}]}}]}}`, contentType))
+		if len(reports) != 1 || reports[0].Verdict != "allowed" {
+			t.Errorf("%s: the reports are %+v", contentType, reports)
+			continue
+		}
+		if got := slices.ContainsFunc(reports[0].Warnings, func(w check.Warning) bool { return w.Code == "module-type" }); got != want {
+			t.Errorf("%s: there is a warning: %v", contentType, got)
+		}
+	}
+}
+
 // With a configuration, the calls of an archive run through it; those that could change something send their preflights only.
 func TestPastedArchiveReplay(t *testing.T) {
 	const entry = `{"request": {"method": %q, "url": "http://api.example.com/%s", "headers": [{"name": "Origin", "value": "http://app.example.com"}, {"name": "Content-Type", "value": "application/json"}]%s}, "response": {"status": 200, "headers": []}}`

@@ -138,6 +138,9 @@ func recordedOf(ctx context.Context, call *pasted.Call) (host string, r *recorde
 			r.leftOut += ", but " + call.Recorded.Error
 		}
 	}
+	if call.Page != nil {
+		r.leftOut = "the page's Content-Security-Policy blocks it, and no server"
+	}
 	shown, host, hadUser := withoutSecret(call)
 	if hadUser {
 		r.leftOut = cmp.Or(r.leftOut, "there is a user in its URL")
@@ -161,7 +164,7 @@ func recordedOf(ctx context.Context, call *pasted.Call) (host string, r *recorde
 // the headers on whose values no preflight depends. It reports whether its URL had a user in it, who is left out, too.
 func withoutSecret(call *pasted.Call) (shown *pasted.Call, host string, hadUser bool) {
 	shown = &pasted.Call{Request: call.Request}
-	shown.Body, shown.Cookie = nil, ""
+	shown.Body, shown.Cookie, shown.Page = nil, "", nil
 	shown.Credentials = call.Credentials || call.Cookie != ""
 	shown.Header = slices.Clone(call.Header)
 	for i, field := range shown.Header {

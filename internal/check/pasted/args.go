@@ -15,7 +15,10 @@ func (c *Call) Args() []string {
 	if c.URL != "" {
 		args = append(args, c.URL)
 	}
-	if c.Origin != "" {
+	switch {
+	case c.Page != nil:
+		args = append(args, flagPage, c.Page.URL)
+	case c.Origin != "":
 		args = append(args, flagOrigin, c.Origin)
 	}
 	if c.Kind != "" && c.Kind != fetch.KindFetch {

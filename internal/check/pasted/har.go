@@ -44,6 +44,9 @@ type Recorded struct {
 	// Error is the browser's word for a failure, such as "net::ERR_FAILED"; empty if it has none.
 	Error string
 
+	// Page has the Content-Security-Policy that came with the page; nil if none is known. That of its HTML is not.
+	Page *fetch.Page
+
 	// BodyCut says that the body of the request is not in the HAR, or too long to be kept, so that the call cannot be made
 	// again.
 	BodyCut bool
@@ -206,6 +209,7 @@ func (h *harFields) UnmarshalJSON(text []byte) error {
 // A harReader makes calls of the entries of a HAR.
 type harReader struct {
 	pages    map[string]string // the URLs of the pages
+	policies map[document]*fetch.Page
 	entries  []*entry
 	bodies   int // the length of those that are kept
 	headers  int // the same
@@ -216,6 +220,9 @@ type harReader struct {
 	// sent, browsers do not write down its header.
 	origins map[string]string
 }
+
+// A document is one that was loaded as a part of a page.
+type document struct{ page, url string }
 
 // An entry is what is kept of a harEntry.
 type entry struct {
@@ -233,7 +240,7 @@ type entry struct {
 
 // readHAR reads a HAR to its end, entry by entry.
 func readHAR(in *bufio.Reader) (*Paste, error) {
-	r := &harReader{pages: make(map[string]string), interned: make(map[string]string), origins: make(map[string]string)}
+	r := &harReader{pages: make(map[string]string), policies: make(map[document]*fetch.Page), interned: make(map[string]string), origins: make(map[string]string)}
 	decoder := json.NewDecoder(&shortStrings{in: in})
 	isHAR, err := r.read(decoder)
 	if err != nil {
@@ -372,7 +379,11 @@ func (r *harReader) intern(text string) string {
 // add keeps what matters of an entry, if it can be a part of a call to another origin.
 func (r *harReader) add(h *harEntry) {
 	target := callableURL(string(h.Request.URL))
-	if target == "" || h.isNavigation() {
+	if target == "" {
+		return
+	}
+	if h.isNavigation() {
+		r.addPolicies(h, target)
 		return
 	}
 	e := &entry{page: r.intern(string(h.Pageref)), resourceType: r.intern(string(h.ResourceType)), failure: r.intern(string(h.Response.Error))}
@@ -430,6 +441,20 @@ func (r *harReader) add(h *harEntry) {
 	r.entries = append(r.entries, e)
 }
 
+// addPolicies keeps the policies of a document, which may be that of the page.
+func (r *harReader) addPolicies(h *harEntry, target string) {
+	values := httpHeader(h.Response.Headers)["Content-Security-Policy"]
+	size := len(strings.Join(values, ""))
+	if h.Response.Status < 200 || h.Response.Status > 599 || size == 0 || r.headers+size > maxHeaders {
+		return
+	}
+	r.headers += size
+	page, err := fetch.ParsePage(target, http.Header{"Content-Security-Policy": values}, strings.NewReader(""))
+	if err == nil {
+		r.policies[document{string(h.Pageref), page.URL}] = page
+	}
+}
+
 // isNavigation reports whether the browser has loaded a document, which CORS is not about; or something that has to be of
 // the page's own origin.
 func (h *harEntry) isNavigation() bool {
@@ -462,7 +487,7 @@ func resolvedURL(base, reference string) string {
 func (r *harReader) origin(e *entry) (pageOrigin, page string) {
 	page = r.pages[e.page]
 	pageOrigin = e.request.fields().origin()
-	if referer := callableURL(e.request.fields().get("Referer")); originOf(referer) == pageOrigin && originOf(page) != pageOrigin {
+	if referer := callableURL(e.request.fields().get("Referer")); referer != "" && originOf(referer) == pageOrigin && originOf(page) != pageOrigin {
 		page = referer
 	}
 	if pageOrigin == "" {
@@ -519,6 +544,7 @@ func (r *harReader) calls() []Call {
 			c.lack(NeedOrigin, "", flagOrigin)
 		}
 		r.describe(&c, first)
+		c.Recorded.Page = r.policies[document{first.page, page}]
 		for _, hop := range hops {
 			e := r.entries[hop]
 			if p := r.nearest(preflights[e.url], hop, e.method); p >= 0 {

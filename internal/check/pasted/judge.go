@@ -12,9 +12,20 @@ import (
 //
 // An archive does not say whether a call had credentials, if its cookies were left out of it. If the browser kept a response
 // from the page that it gets without credentials, and not with them, the call had them: Credentials is true from then on.
+// In the same way, a request that was not sent, and which the page's Content-Security-Policy forbids, was not sent for that:
+// Page is set from then on. Where the request was sent, the policy has let it pass, whatever document it was of.
 func (c *Call) Judge(ctx context.Context) (*fetch.Result, error) {
 	exchanges := c.Recorded.Exchanges()
 	result, err := judge(ctx, c.Request, exchanges)
+	if err == nil && result.Verdict == fetch.Unknown && c.Recorded.Page != nil {
+		request := c.Request
+		request.Page = c.Recorded.Page
+		if with, err := judge(ctx, request, exchanges); err == nil && with.Cause != nil && with.Cause.Code == fetch.ContentSecurityPolicy {
+			c.Page = request.Page
+			return with, nil
+		}
+		return result, nil
+	}
 	if err != nil || result.Verdict != fetch.Allowed || !c.Recorded.Failed || c.Credentials {
 		return result, err
 	}

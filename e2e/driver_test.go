@@ -26,8 +26,11 @@ type driver struct {
 	browser *browser
 	eval    func(expression string) (json.RawMessage, error) // of a value that JSON has
 
-	// command is a command of Chromium's developer tools; nil for the other engines.
+	// command is a command of Chromium's developer tools to the page; nil for the other engines.
 	command func(method string, parameters, result any) error
+
+	tools *devTools // that the command is one of
+	page  string    // the target that the page is
 }
 
 // drive opens a page in a new browser, which ends with the test.
@@ -107,13 +110,13 @@ func (d *driver) dial(url, origin string) *websocket.Conn {
 	return socket
 }
 
-// A reply is what an inspector answers to a command, or an event, which has no ID.
+// A reply is what WebKit's inspector answers to a command, or an event, which has no ID.
 type reply struct {
 	ID     int
 	Method string
 	Params struct {
-		TargetInfo struct{ TargetID string } // of WebKit's Target.targetCreated
-		Message    string                    // of its Target.dispatchMessageFromTarget
+		TargetInfo struct{ TargetID string } // of Target.targetCreated
+		Message    string                    // of Target.dispatchMessageFromTarget
 	}
 	Result json.RawMessage
 	Error  json.RawMessage
@@ -136,35 +139,73 @@ func (e evaluated) value() (json.RawMessage, error) {
 	return e.Result.Value, nil
 }
 
+// devTools are Chromium's developer tools, by their protocol.
+type devTools struct {
+	address string // where they listen
+	socket  *websocket.Conn
+	id      int // of the last command
+
+	// event is told what comes between the replies; nil if nobody wants to know.
+	event func(method string, parameters json.RawMessage)
+}
+
+// command is a command in a session with a target; in the session "", one to the browser.
+func (t *devTools) command(session, method string, parameters, result any) error {
+	t.id++
+	message := map[string]any{"id": t.id, "method": method, "params": parameters}
+	if session != "" {
+		message["sessionId"] = session
+	}
+	if err := websocket.JSON.Send(t.socket, message); err != nil {
+		return err
+	}
+	for {
+		var r struct {
+			ID            int
+			Method        string
+			Params        json.RawMessage
+			Result, Error json.RawMessage
+		}
+		if err := websocket.JSON.Receive(t.socket, &r); err != nil {
+			return err
+		}
+		switch {
+		case r.Method != "":
+			if t.event != nil {
+				t.event(r.Method, r.Params)
+			}
+		case r.ID != t.id:
+		case r.Error != nil:
+			return fmt.Errorf("%s: %s", method, r.Error)
+		case result == nil:
+			return nil
+		default:
+			return json.Unmarshal(r.Result, result)
+		}
+	}
+}
+
+// attach begins a session with a target.
+func (t *devTools) attach(target string) (session string, err error) {
+	var attached struct{ SessionID string }
+	err = t.command("", "Target.attachToTarget", map[string]any{"targetId": target, "flatten": true}, &attached)
+	return attached.SessionID, err
+}
+
+// eval evaluates an expression, and waits for it if it is a promise.
+func (t *devTools) eval(session, expression string) (json.RawMessage, error) {
+	var e evaluated
+	parameters := map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}
+	if err := t.command(session, "Runtime.evaluate", parameters, &e); err != nil {
+		return nil, err
+	}
+	return e.value()
+}
+
 func (d *driver) connectChromium() {
 	d.t.Helper()
 	url := d.awaitLine("DevTools listening on ", `DevTools listening on (ws://\S+)`)
-	socket := d.dial(url, "http://localhost")
-	id, session := 0, ""
-	d.command = func(method string, parameters, result any) error {
-		id++
-		message := map[string]any{"id": id, "method": method, "params": parameters}
-		if session != "" {
-			message["sessionId"] = session
-		}
-		if err := websocket.JSON.Send(socket, message); err != nil {
-			return err
-		}
-		var r reply
-		for r.ID != id {
-			r = reply{}
-			if err := websocket.JSON.Receive(socket, &r); err != nil {
-				return err
-			}
-		}
-		if r.Error != nil {
-			return fmt.Errorf("%s: %s", method, r.Error)
-		}
-		if result == nil {
-			return nil
-		}
-		return json.Unmarshal(r.Result, result)
-	}
+	d.tools = &devTools{socket: d.dial(url, "http://localhost"), address: strings.Split(url, "/")[2]}
 	var targets struct {
 		TargetInfos []struct{ TargetID, Type string }
 	}
@@ -174,25 +215,20 @@ func (d *driver) connectChromium() {
 			d.t.Fatal(err)
 		}
 	}
-	target := ""
-	for target == "" {
-		must(d.command("Target.getTargets", struct{}{}, &targets))
+	for d.page == "" {
+		must(d.tools.command("", "Target.getTargets", struct{}{}, &targets))
 		for _, info := range targets.TargetInfos {
 			if info.Type == "page" {
-				target = info.TargetID
+				d.page = info.TargetID
 			}
 		}
 	}
-	var attached struct{ SessionID string }
-	must(d.command("Target.attachToTarget", map[string]any{"targetId": target, "flatten": true}, &attached))
-	session = attached.SessionID
-	d.eval = func(expression string) (json.RawMessage, error) {
-		var e evaluated
-		if err := d.command("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true}, &e); err != nil {
-			return nil, err
-		}
-		return e.value()
+	session, err := d.tools.attach(d.page)
+	must(err)
+	d.command = func(method string, parameters, result any) error {
+		return d.tools.command(session, method, parameters, result)
 	}
+	d.eval = func(expression string) (json.RawMessage, error) { return d.tools.eval(session, expression) }
 }
 
 // connectFirefox speaks Marionette: a command is an array as JSON, after its length.

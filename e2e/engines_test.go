@@ -157,7 +157,7 @@ func launchChromium(t *testing.T, b *browser, n network, url string) {
 		"--enable-logging=stderr", // says why a call is blocked
 	}
 	if b.inspected {
-		arguments = append(arguments, "--remote-debugging-port=0", "--remote-allow-origins=http://localhost")
+		arguments = append(arguments, "--remote-debugging-port=0", "--remote-allow-origins=http://localhost,devtools://devtools")
 	}
 	b.process = start(t, exec.Command(b.executables[0], append(arguments, url)...), b.home)
 }

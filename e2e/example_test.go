@@ -172,7 +172,7 @@ func TestExample(t *testing.T) {
 
 			complete("http")
 			want("the summary", shown("#summary"), "6 of 6 calls blocked without cors, 6 of 6 work with it.")
-			want("what runs", shown("#state"), "What runs is Caddyfile.example as it is now.")
+			want("what runs", shown("#state"), "Caddy is running Caddyfile.example as it is now.")
 			want("how to edit", shown(".edit"), "caddy reload --config Caddyfile.example")
 			if got := verdicts("mixed-content"); got != "elsewhere,elsewhere" {
 				t.Errorf("mixed content: %q on a page that came over http", got)
@@ -233,7 +233,7 @@ func TestExample(t *testing.T) {
 			if got := verdicts("mixed-content"); got != "blocked,allowed" {
 				t.Errorf("mixed content: %q: %s", got, shown("#mixed-content"))
 			}
-			want("mixed content", shown("#mixed-content .without"), "Blocked before it was sent", "TypeError", "Nothing has arrived at Caddy.")
+			want("mixed content", shown("#mixed-content .without"), "Blocked before it was sent", "TypeError", "Nothing reached Caddy.")
 			want("its site", shown("#mixed-content .difference"), "https://localhost:"+e.ports["8444"])
 			want("the summary", shown("#summary"), "7 of 7 calls blocked without cors, 7 of 7 work with it.")
 		})

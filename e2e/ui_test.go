@@ -378,7 +378,7 @@ func TestUIDenials(t *testing.T) {
 			livecaddy.Send(t, "GET", o.URL+"/later", map[string]string{"Origin": "https://later.example.com"})
 			livecaddy.Send(t, "GET", o.URL+"/a", map[string]string{"Origin": "https://evil.example.com"})
 			d.wait(rows + ".length === 4 && document.querySelectorAll('.denial input:checked').length === 2")
-			if chosen := d.text("document.getElementById('chosen-count').innerText"); chosen != "2 denials are chosen." {
+			if chosen := d.text("document.getElementById('chosen-count').innerText"); chosen != "2 denials selected." {
 				t.Errorf("it says %q", chosen)
 			}
 			d.must("document.getElementById('allow').click()", nil)

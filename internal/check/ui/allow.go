@@ -32,13 +32,13 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request) {
 	for i, id := range asked.Denials {
 		d, ok := s.watcher.denial(id)
 		if !ok {
-			answer(w, http.StatusNotFound, Problem{Error: "One of the denials that were chosen is not in the list any more: choose again."})
+			answer(w, http.StatusNotFound, Problem{Error: "One of the selected denials is no longer in the list: select again."})
 			return
 		}
 		chosen[i] = d
 	}
 	if len(chosen) == 0 {
-		answer(w, http.StatusUnprocessableEntity, Problem{Error: "No denial was chosen."})
+		answer(w, http.StatusUnprocessableEntity, Problem{Error: "No denial was selected."})
 		return
 	}
 	s.checks.Lock()

@@ -99,8 +99,8 @@ func TestDenialsThatCannotBeAllowed(t *testing.T) {
 		says   string
 	}{
 		{"without a configuration", "", func(id string) []string { return []string{id} }, 409, "--config Caddyfile"},
-		{"none", file, func(string) []string { return nil }, 422, "No denial was chosen."},
-		{"one that is not in the list", file, func(id string) []string { return []string{id, "0123456789ab"} }, 404, "choose again"},
+		{"none", file, func(string) []string { return nil }, 422, "No denial was selected."},
+		{"one that is not in the list", file, func(id string) []string { return []string{id, "0123456789ab"} }, 404, "select again"},
 		{"by a configuration that Caddy refuses", refused, func(id string) []string { return []string{id} }, 422, `did you mean "http://app.example.com"?`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

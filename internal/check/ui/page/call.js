@@ -105,9 +105,9 @@ function read(blob, text = "") {
     if (error) return problem(error.message)
     lastRead = text
     if (paste.archive) return showArchive(paste)
-    if (paste.unread?.length > 0) $("pasted").append(h("p", {class: "muted"}, "Not known, and left out: ", paste.unread.map((flag, i) => [i > 0 && ", ", code(flag)])))
+    if (paste.unread?.length > 0) $("pasted").append(h("p", {class: "muted"}, "Unknown options, left out: ", paste.unread.map((flag, i) => [i > 0 && ", ", code(flag)])))
     if (paste.calls.length > 1) {
-      $("pasted").append(h("p", null, `${paste.calls.length} calls were found:`), h("ul", {class: "choices"}, paste.calls.map(found => h("li", null,
+      $("pasted").append(h("p", null, `Found ${paste.calls.length} calls:`), h("ul", {class: "choices"}, paste.calls.map(found => h("li", null,
         h("button", {type: "button", class: "link code", onclick: () => take(found)}, visible(`${found.call.method || "GET"} ${found.call.url}`)),
         found.count > 1 && h("span", {class: "muted"}, ` ${found.count} times`)))))
     }
@@ -119,7 +119,7 @@ const needs = {
   url: ["url", "the URL that was called"],
   origin: ["origin", "the origin of the page"],
   page: ["origin", "the page"],
-  preflight: ["headers", "the method or the header that made a preflight necessary"],
+  preflight: ["headers", "the method or the header that needed a preflight"],
   method: ["method", "the method, which is not GET, HEAD or POST"],
   header: ["headers", "the value or the name of a header"],
   body: ["body", "the body, which is in a file"],
@@ -134,7 +134,7 @@ function take(found) {
     const field = $(needs[need][0])
     if (likely && field.value === "") field.value = likely
   }
-  problem(`The text does not say ${found.missing.map(({need}) => needs[need][1]).join(", nor ")}. Fill it in, and check.`)
+  problem(`The text does not say ${found.missing.map(({need}) => needs[need][1]).join(" or ")}. Fill that in, and check.`)
   const first = $(needs[found.missing[0].need][0])
   if (first.closest("details")) first.closest("details").open = true
   first.focus()
@@ -164,7 +164,7 @@ const verdicts = {allowed: "Allowed", blocked: "Blocked", unknown: "Could not te
 function show(answer, by = about.config) {
   const {call, report} = answer
   const verdict = verdicts[report.verdict] ?? visible(report.verdict)
-  const message = report.cause?.message ?? (call.preflight_only ? "The preflight allows the request, which was not made." : `The script gets the response, whose status is ${report.status}.`)
+  const message = report.cause?.message ?? (call.preflight_only ? "The preflight allows the request, which was not made." : `The script gets the response, with status ${report.status}.`)
   $("result").replaceChildren(...[
     h("section", {class: "verdict " + report.verdict, "aria-labelledby": "verdict"},
       h("h2", {id: "verdict"}, verdict),
@@ -195,8 +195,8 @@ function changes(answer) {
     report.diff ? editOf(answer) : lines.length > 0 && linesToWrite(lines, report.patch),
     tried(report, lines.length > 0),
     report.loses && h("ul", {class: "fixes"}, report.loses.map(loss => h("li", {class: "loss"}, loss.origin
-      ? ["It would take this away: a page of ", code(loss.origin), " calls ", code(`${loss.method} ${loss.url}`), ", which is allowed now."]
-      : ["It would change this: ", code(`${loss.method} ${loss.url}`), `, by a request that is not a page's, would be answered with ${loss.status}.`]))),
+      ? ["This would stop working: a page on ", code(loss.origin), " calls ", code(`${loss.method} ${loss.url}`), ", which is allowed now."]
+      : ["This would change: ", code(`${loss.method} ${loss.url}`), `, requested by something other than a page, would be answered with ${loss.status}.`]))),
   )
 }
 
@@ -224,7 +224,7 @@ function linesToWrite(fixes, operations) {
   return [
     h("ul", {class: "fixes"}, groups.map(({block, site, action, lines}) => h("li", null,
       block === "site" ? "In the block of the site " : ["In the ", code(block), " block of the site "], code(site), action === "remove" ? ", remove:" : ":",
-      h("pre", {class: "diff", tabindex: 0}, lines.map(fix => h("span", {class: action === "remove" ? "removed" : "added"}, visible(fix.line), fix.replaces && h("span", {class: "muted"}, `   (in the place of ${visible(fix.replaces)})`), "\n"))),
+      h("pre", {class: "diff", tabindex: 0}, lines.map(fix => h("span", {class: action === "remove" ? "removed" : "added"}, visible(fix.line), fix.replaces && h("span", {class: "muted"}, `   (replaces ${visible(fix.replaces)})`), "\n"))),
     ))),
     operations ? patch(operations) : h("div", {class: "actions"}, copyButton("Copy", () => fixes.map(fix => fix.line).join("\n"))),
   ]
@@ -236,9 +236,9 @@ function tried(report, edited) {
   case "allowed": return h("p", {class: "tried good"}, "Tried: with this edit, the call is allowed.")
   case "preflight": return h("p", {class: "tried good"}, "Tried: with this edit, the preflight is allowed. The request itself was not made, because it could change something.")
   case "blocked": return report.still_blocked && h("p", {class: "tried"}, "No edit was found that makes the call work. What still blocks it: ", visible(report.still_blocked.message))
-  case "untried": return h("p", {class: "tried"}, "Whether this is enough is not known. ", visible(report.tried_reason ?? ""))
+  case "untried": return h("p", {class: "tried"}, "It is not known whether this is enough. ", visible(report.tried_reason ?? ""))
   }
-  return edited && h("p", {class: "tried muted"}, "Not tried: the configuration of the server is not known. With ", code("--config Caddyfile"), ", the edit is made in it, and tried.")
+  return edited && h("p", {class: "tried muted"}, "Not tried: the server's configuration is not known. With ", code("--config Caddyfile"), ", the edit is made there, and tried.")
 }
 
 function notes(report) {
@@ -276,7 +276,7 @@ function showArchive(paste) {
     })}, visible(`${call.method || "GET"} ${call.url}`)),
     h("span", {class: "muted"}, [status || "no answer", cause, count > 1 && `${count} times`].filter(Boolean).join(" · ")))
   add()
-  const summary = calls.length === 0 ? "The pages of this archive call no other origin." : `${calls.length} calls to other origins, ${blocked} blocked, by the answers that the browser has recorded.`
+  const summary = calls.length === 0 ? "The pages in this archive make no calls to other origins." : `${calls.length} calls to other origins, ${blocked} blocked, judging by the answers that the browser recorded.`
   $("pasted").append(h("p", {class: "summary"}, summary), list, h("div", {class: "actions"}, more))
   $("result").replaceChildren()
   say(summary)

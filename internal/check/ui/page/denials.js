@@ -64,9 +64,9 @@ function take(answer) {
   $("denials-count").setAttribute("aria-label", `, ${list.length}`)
   $("denials-tools").hidden = list.length === 0
   $("denials-none").hidden = !asked || list.length > 0
-  $("denials-since").textContent = `Plots: the last hour, counted since ${time(answer.since)}.`
+  $("denials-since").textContent = `Plots show the last hour, counted since ${time(answer.since)}.`
   $("denials-others").hidden = answer.others === 0
-  $("denials-others").textContent = `And ${answer.others} others, which the list had no room for.`
+  $("denials-others").textContent = `And ${answer.others} others, which did not fit in the list.`
   render()
 }
 
@@ -125,7 +125,7 @@ function rowOf(d) {
 // choice is the box by which a denial is chosen. Without a configuration there is nothing to edit.
 function choice(d) {
   if (!about.config) return null
-  const box = h("input", {type: "checkbox", "aria-label": `Choose: ${visible(d.origin)}, ${visible(d.method)} ${visible(d.host + d.path)}`, onchange: () => {
+  const box = h("input", {type: "checkbox", "aria-label": `Select: ${visible(d.origin)}, ${visible(d.method)} ${visible(d.host + d.path)}`, onchange: () => {
     if (box.checked) chosen.add(d.id)
     else chosen.delete(d.id)
     showChosen()
@@ -136,7 +136,7 @@ function choice(d) {
 
 function showChosen() {
   $("chosen").hidden = chosen.size === 0
-  $("chosen-count").textContent = chosen.size === 1 ? "1 denial is chosen." : `${chosen.size} denials are chosen.`
+  $("chosen-count").textContent = chosen.size === 1 ? "1 denial selected." : `${chosen.size} denials selected.`
 }
 
 // allow shows the one edit that allows the denials that are chosen.
@@ -159,7 +159,7 @@ async function allow(ids = [...chosen], written = null) {
 }
 
 function showAllowed({report, says, edit: name}, ids, written) {
-  const title = report.diff || report.patch ? "One edit for what is chosen" : "What is chosen"
+  const title = report.diff || report.patch ? "One edit for everything selected" : "What you selected"
   $("allowed").replaceChildren(...[
     written,
     h("section", {class: "card", "aria-labelledby": "allowed-title"},
@@ -186,7 +186,7 @@ function plot(minutes) {
   const most = Math.max(1, ...minutes)
   const total = minutes.reduce((sum, n) => sum + n, 0)
   const bars = minutes.map((n, i) => n > 0 ? `M${i + .5} 20V${(20 - 18 * n / most).toFixed(1)}` : "").join("")
-  const label = minutes.length === 0 ? "none counted in the last hour" : `${total} in the last hour, ${minutes.at(-1)} in the last minute, ${most} in the busiest`
+  const label = minutes.length === 0 ? "none counted in the last hour" : `${total} in the last hour, ${minutes.at(-1)} in the last minute, ${most} in the busiest minute`
   return svg("svg", {class: "plot", viewBox: "0 0 60 20", preserveAspectRatio: "none", role: "img", "aria-label": label},
     svg("title", null, label), svg("path", {class: "base", d: "M0 20H60"}), svg("path", {class: "bars", d: bars || "M0 0"}))
 }

@@ -55,7 +55,7 @@ export async function ask(path, body) {
       body: body instanceof Blob ? body : JSON.stringify(body),
     })
   } catch {
-    throw new Problem({error: "The command has ended: start caddy cors ui again."})
+    throw new Problem({error: "caddy cors ui has stopped: start it again."})
   }
   if (response.status === 204) return null
   if (response.status === 401 || response.status === 403) throw new Problem({error: await response.text()})

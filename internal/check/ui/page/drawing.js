@@ -98,7 +98,7 @@ function end(report) {
     ]))
   }
   if (report.verdict === "blocked") {
-    return h("li", {class: "row own left"}, h("p", null, report.cause.code === "header-not-exposed" ? "The script gets null for the header." : "The script gets a TypeError, and nothing of the answer."))
+    return h("li", {class: "row own left"}, h("p", null, report.cause.code === "header-not-exposed" ? "The script gets null for the header." : "The script gets a TypeError, and nothing else."))
   }
   return h("li", {class: "row own left"}, h("p", null, visible(report.cause.message)))
 }

@@ -10,7 +10,7 @@ export function edit({diff, places = [], name, follows}) {
     try {
       const {written} = await ask("/api/apply", {edit: name})
       say(`Written: ${written.join(", ")}`)
-      await follows(h("p", {class: "written"}, "Written: ", written.map((file, i) => [i > 0 && ", ", code(file)]), ". The running Caddy takes it over with ", code("caddy reload"), "."))
+      await follows(h("p", {class: "written"}, "Written: ", written.map((file, i) => [i > 0 && ", ", code(file)]), ". To load it into the running Caddy, use ", code("caddy reload"), "."))
     } catch (error) {
       if (!(error instanceof Problem)) throw error
       apply.disabled = false

@@ -83,7 +83,7 @@ func parseDirective(helper httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, e
 //	    }
 //	}
 //
-// Lists are separated by spaces, commas or both, but for regular expressions. The error names all problems of the
+// Lists are separated by spaces, commas or both; regular expressions only by spaces. The error lists all problems of the
 // directive, each with its file and line.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return inOrder(h.unmarshal(d, placement.Placeholders{}))

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-cors/caddy-cors/internal/policy"
 )
 
-// ServeHTTP decides what the request may have, then answers it, if it is a preflight, or annotates the response that the
+// ServeHTTP decides what to allow the request, then answers it, if it is a preflight, or annotates the response that the
 // next handlers write.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if decided(w) {
@@ -91,13 +91,13 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *policy.Req
 	return false, nil
 }
 
-// A DeniedError is the error of a request that enforce refuses. It is found in the chain of the error that handle_errors
-// gets, by [errors.As].
+// A DeniedError is the error for a request that enforce refuses. [errors.As] finds it in the chain of the error that
+// handle_errors gets.
 type DeniedError struct {
 	// Reason is why the request is denied, such as "origin-not-allowed".
 	Reason string
 
-	// Detail is what was denied, as the request has it.
+	// Detail is what was denied, as it is in the request.
 	Detail string
 }
 

@@ -13,8 +13,7 @@ import (
 	"github.com/caddy-cors/caddy-cors/internal/spelling"
 )
 
-// UnmarshalJSON decodes the handler. Fields that there are not become problems, which Provision reports beside all
-// others.
+// UnmarshalJSON decodes the handler. Unknown fields become problems, which Provision reports together with all others.
 func (h *Handler) UnmarshalJSON(data []byte) error {
 	type fields Handler // which has no UnmarshalJSON
 	if err := json.Unmarshal(data, (*fields)(h)); err != nil {
@@ -27,7 +26,7 @@ func (h *Handler) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// UnmarshalJSON decodes the policy as that of the handler does.
+// UnmarshalJSON decodes the policy. Unknown fields become problems, as in [Handler.UnmarshalJSON].
 func (p *Policy) UnmarshalJSON(data []byte) error {
 	type fields Policy
 	if err := json.Unmarshal(data, (*fields)(p)); err != nil {

@@ -1,5 +1,6 @@
 // Package caddycors is CORS for Caddy: an HTTP handler module that answers preflights and puts the right CORS headers on
-// every other response, whoever wrote it, by the Fetch Standard (https://fetch.spec.whatwg.org/#http-cors-protocol).
+// every other response, whoever wrote it, as defined by the Fetch Standard
+// (https://fetch.spec.whatwg.org/#http-cors-protocol).
 package caddycors
 
 import (
@@ -29,11 +30,11 @@ func init() {
 }
 
 // Handler is a middleware for CORS (Cross-Origin Resource Sharing). It answers preflight requests and sets the CORS
-// headers of every other response of its route, be it written by a file server, a proxied backend, a redirect or an
-// error. By default it replaces what CORS headers the response has of its own.
+// headers of every other response in its route, whether it comes from a file server, a proxied backend, a redirect or an
+// error. By default it replaces any CORS headers that the response already has.
 //
-// An origin is written exactly as browsers send it, such as `https://app.example.com` or `http://localhost:3000`. What is
-// unsafe or cannot work is refused when the configuration is loaded, with the text to write instead.
+// Write an origin exactly as browsers send it, such as `https://app.example.com` or `http://localhost:3000`. Anything
+// unsafe, or that cannot work, is refused when the configuration is loaded, with the text to write instead.
 //
 // Put the handler first in its route: preflights carry no credentials, and have to be answered before authentication and
 // redirects.
@@ -52,34 +53,34 @@ func init() {
 type Handler struct {
 	PolicyOptions
 
-	// Policies for some origins, which are tried in order; the first whose origins match decides. The handler's own
-	// policy, named `default`, is the last, and may be absent. A policy inherits nothing.
+	// Policies for some origins. They are tried in order, and the first whose origins match decides. The handler's own
+	// policy, named `default`, comes last, and may be absent. Policies inherit nothing.
 	Policies []Policy `json:"policies,omitempty"`
 
-	// The status of the answer to a preflight of an allowed origin, from 200 to 299. Default: 204.
+	// The status of the answer to a preflight from an allowed origin, from 200 to 299. Default: 204.
 	PreflightStatus int `json:"preflight_status,omitempty"`
 
-	// Whether preflights go on to the next handlers. Their responses get the CORS headers then.
+	// Whether preflights are passed on to the next handlers, whose responses then get the CORS headers.
 	ForwardPreflight bool `json:"forward_preflight,omitempty"`
 
-	// What becomes of CORS headers that a response has of its own: `override` replaces them all; `preserve` keeps them
-	// where there is an `Access-Control-Allow-Origin` among them. Default: `override`.
+	// What happens to CORS headers that a response already has: `override` replaces them all; `preserve` keeps them if
+	// they include an `Access-Control-Allow-Origin`. Default: `override`.
 	Upstream string `json:"upstream,omitempty"`
 
-	// Which requests are refused, with the status 403, before the next handlers run. Without it, none are: it is the browser
-	// that keeps the response from the script. `all` refuses requests of origins that are not allowed; but not those without
-	// an `Origin`, those of the server's own origin, and `GET` and `HEAD` whose response no script can read, such as images.
-	// `unsafe` refuses forgery alone: requests by methods other than `GET`, `HEAD`, `OPTIONS` and `TRACE`, and WebSocket
-	// handshakes, that come from another site, unless its origin is allowed.
+	// Which requests are refused, with the status 403, before the next handlers run. If it is not set, none are, and the
+	// browser keeps the response from the script. `all` refuses requests from origins that are not allowed, except those
+	// without an `Origin`, those from the server's own origin, and `GET` and `HEAD` requests whose response no script can
+	// read, such as those for images. `unsafe` refuses only forgery: requests with methods other than `GET`, `HEAD`,
+	// `OPTIONS` and `TRACE`, and WebSocket handshakes, that come from another site, unless its origin is allowed.
 	Enforce policy.Enforcement `json:"enforce,omitempty"`
 
-	// Paths that are never refused, as patterns of the `path` matcher: where sign-ins come back from another site by POST.
+	// Paths that are never refused, as `path` matcher patterns: where sign-ins come back from another site by POST.
 	EnforceExcept caddyhttp.MatchPath `json:"enforce_except,omitempty"`
 
-	// Whether to decide only: nothing is answered and no header is changed.
+	// Whether to decide without acting: nothing is answered and no header is changed.
 	ReportOnly bool `json:"report_only,omitempty"`
 
-	// Whether each response explains the decision, in the header `X-Cors-Decision`.
+	// Whether each response explains the decision in the header `X-Cors-Decision`.
 	Debug bool `json:"debug,omitempty"`
 
 	raw       json.RawMessage  // what it was decoded from, until it is provisioned
@@ -93,8 +94,8 @@ type Handler struct {
 
 // Policy says what some origins may do.
 type Policy struct {
-	// The policy's name, which shows in what explains decisions. It consists of letters, digits, `.`, `_` and `-`, and is
-	// unique among the policies of the handler. Default: `policy-1` for the first, and so on.
+	// The policy's name, which appears in logs, metrics and other explanations of decisions. It consists of letters,
+	// digits, `.`, `_` and `-`, and is unique among the handler's policies. Default: `policy-1` for the first, and so on.
 	Name string `json:"name,omitempty"`
 
 	PolicyOptions
@@ -102,70 +103,70 @@ type Policy struct {
 	unknown []policy.Problem // fields that there are not
 }
 
-// PolicyOptions say who may call, and with what.
+// PolicyOptions say which origins may call, and what their requests may contain.
 type PolicyOptions struct {
 	// The origins that may call: `https://example.com`; `https://*.example.com` for every subdomain at any depth;
 	// `https://example.com:*` for every port; `https://*` for every https origin; `null` for opaque origins; or `*`
-	// alone for everyone. A value may hold placeholders. Those that are known when the configuration is loaded, such
-	// as `{env.APP_ORIGINS}`, are resolved once, to a list separated by commas or blanks. Others are resolved for each
-	// request, to one origin, and never to `*`, `null` or a pattern.
+	// alone for everyone. Values may contain placeholders. Those that are known when the configuration is loaded, such
+	// as `{env.APP_ORIGINS}`, are resolved once, to a list separated by commas or whitespace. Others are resolved for
+	// each request, to a single origin, and never to `*`, `null` or a pattern.
 	AllowOrigins []string `json:"allow_origins,omitempty"`
 
-	// Regular expressions (RE2) of origins that may call. Each is matched against the whole origin. With credentials, they
-	// allow no `http` origin beyond loopback, unless `http_origin_with_credentials` is among the risks taken.
+	// Regular expressions (RE2) for origins that may call. Each is matched against the whole origin. With credentials, they
+	// allow no `http` origins except loopback ones, unless `insecure` includes `http_origin_with_credentials`.
 	AllowOriginsRegexp []string `json:"allow_origins_regexp,omitempty"`
 
 	// Sources of origins that may call, for lists that change while the server runs. With credentials, they allow no
-	// `http` origin beyond loopback, unless `http_origin_with_credentials` is among the risks taken.
+	// `http` origins except loopback ones, unless `insecure` includes `http_origin_with_credentials`.
 	AllowOriginsFromRaw []json.RawMessage `json:"allow_origins_from,omitempty" caddy:"namespace=http.cors.origins inline_key=source"`
 
-	// The methods that scripts may use besides GET, HEAD and POST; `*` for all.
+	// The methods that scripts may use in addition to GET, HEAD and POST; `*` for all.
 	AllowMethods []string `json:"allow_methods,omitempty"`
 
-	// The request headers that scripts may set besides the safelisted ones; `*` for all but `Authorization`, which is
-	// listed by its name.
+	// The request headers that scripts may set in addition to the safelisted ones; `*` for all but `Authorization`, which
+	// has to be listed by name.
 	AllowHeaders []string `json:"allow_headers,omitempty"`
 
-	// The response headers that scripts may read besides the safelisted ones; `*` for all.
+	// The response headers that scripts may read in addition to the safelisted ones; `*` for all.
 	ExposeHeaders []string `json:"expose_headers,omitempty"`
 
-	// Whether scripts may read the detailed timing of their requests too: sends `Timing-Allow-Origin`.
+	// Whether scripts may also read the detailed timing of their requests: sends `Timing-Allow-Origin`.
 	ExposeTiming bool `json:"expose_timing,omitempty"`
 
-	// Whether requests may carry cookies, TLS client certificates and HTTP authentication of the browser.
+	// Whether requests may carry the browser's cookies, TLS client certificates and HTTP authentication.
 	AllowCredentials bool `json:"allow_credentials,omitempty"`
 
-	// Whether pages of public networks may call this server in a private one, for browsers that ask by
+	// Whether pages on public networks may call this server on a private one, for browsers that ask with
 	// `Access-Control-Request-Private-Network`.
 	AllowPrivateNetwork bool `json:"allow_private_network,omitempty"`
 
-	// How long browsers may keep the answer to a preflight: whole seconds, at most 24h; 0 for not at all. Default: 10m.
+	// How long browsers may remember the answer to a preflight: whole seconds, at most 24h; 0 for not at all. Default: 10m.
 	MaxAge *caddy.Duration `json:"max_age,omitempty"`
 
-	// The risks that are taken knowingly, of `any_origin_with_credentials`, `null_origin_with_credentials`,
+	// The risks to accept: any of `any_origin_with_credentials`, `null_origin_with_credentials`,
 	// `http_origin_with_credentials` and `public_suffix_with_credentials`.
 	Insecure []string `json:"insecure,omitempty"`
 
 	sources []policy.Source // nil until they are loaded
 }
 
-// OriginSource is what a guest module in the namespace `http.cors.origins` is: a list of origins that changes while the
-// server runs. The package [github.com/caddy-cors/caddy-cors/origins] has those that come with the module, and an example
-// of another.
+// OriginSource is implemented by guest modules in the namespace `http.cors.origins`: lists of origins that change while
+// the server runs. The package [github.com/caddy-cors/caddy-cors/origins] has the built-in ones, and an example of a
+// custom one.
 type OriginSource interface {
 	// AllowsOrigin reports whether pages of the origin may call. The origin is the serialization of a tuple origin, such
-	// as "https://app.example.com". It is called on the path of requests, by many at once; ctx is that of the request.
+	// as "https://app.example.com". It is called while requests are served, concurrently; ctx is the request's context.
 	AllowsOrigin(ctx context.Context, origin string) bool
 }
 
-// RequestSource is an [OriginSource] whose answers depend on the request, and not on the origin alone. Its ctx has the
+// RequestSource is an [OriginSource] whose answers depend on the request, not only on the origin. Its ctx has the
 // request's placeholders, as a [*caddy.Replacer] under [caddy.ReplacerCtxKey].
 type RequestSource interface {
 	OriginSource
 
 	// RequestPlaceholders returns the placeholders that answers depend on, such as "{http.request.header.X-Tenant}". It is
 	// called once, after the source is provisioned. The Vary field of responses names the header fields among them, so
-	// that no cache hands the answer to one request to another.
+	// that no cache reuses the answer to one request for another.
 	RequestPlaceholders() []string
 }
 
@@ -185,7 +186,7 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision compiles the policies. The error names all that is wrong with the configuration.
+// Provision compiles the policies. The error lists everything that is wrong with the configuration.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.provisionDirective(ctx); err != nil {
 		return err
@@ -247,7 +248,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// Cleanup frees what provisioning has taken.
+// Cleanup releases what Provision acquired.
 func (h *Handler) Cleanup() error {
 	if h.directive != nil {
 		h.directive.Forget()

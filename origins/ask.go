@@ -19,39 +19,39 @@ func init() {
 }
 
 // Ask asks an HTTP endpoint whether an origin may call: a `GET` of the URL with the query parameter `origin`. The status
-// 200 allows it, 403 and 404 deny it. All else is a failure: another status, a redirect (none is followed), no answer in
-// time. The body of the answer does not matter.
+// 200 allows the origin; 403 and 404 deny it. Anything else is a failure: another status, a redirect (redirects are not
+// followed), no answer in time. The body of the answer does not matter.
 //
-// The URL may hold placeholders of the request, for many origins of each of many tenants:
-// `https://tenants.internal/origins?host={http.request.host}`. They stand for a value in the query or for a part of the
-// path, and are escaped for where they stand; a request never chooses which server is asked. The host is in lower case. If
-// one of them stands for nothing, the endpoint is not asked, and the origin is denied.
+// The URL may contain request placeholders, for many tenants with many origins each:
+// `https://tenants.internal/origins?host={http.request.host}`. A placeholder can be a query value or part of the path, and
+// is escaped accordingly; a request never chooses which server is asked. The host is in lower case. If a placeholder has
+// no value, the endpoint is not asked, and the origin is denied.
 //
-// Answers are remembered for some time, and requests are answered from memory while they are. An answer belongs to the
-// origin and the URL of the request. One that ran out less than a `ttl` ago is used while the endpoint is asked again, and
-// no request waits then. The same is asked by one request at a time, however many wait for it. While the endpoint fails,
-// its last answer stands, and origins that it has not answered for are denied; it is asked the same again 5s after a
-// failure, or `ttl` if that is shorter.
+// Answers are remembered for some time, during which requests are answered from memory. An answer belongs to the origin
+// and the URL. One that expired less than a `ttl` ago is still used while the endpoint is asked again, so no request has
+// to wait. The same question is asked only once at a time, however many requests wait for the answer. While the endpoint
+// fails, its last answer stands, and origins that it has not answered for are denied; it is asked the same question again
+// 5s after a failure, or after `ttl` if that is shorter.
 //
-// Strangers choose what is asked about: a browser sends the origin of any page, and other clients what they like. So at
-// most 32 requests are under way at a time, for at most 1024 questions; others get the last answer at once. The answers
-// are bounded in number, all URLs and origins together, and of those the ones that deny are forgotten first: a flood of
-// strange origins does not drive out those that are allowed.
+// Strangers choose what is asked about: a browser sends the origin of any page, and other clients send what they like. So
+// at most 32 requests are in flight at a time, for at most 1024 pending questions; beyond that, the last answer is used
+// immediately. The number of answers is limited, over all URLs and origins, and those that deny are forgotten first: a
+// flood of unknown origins does not evict those that are allowed.
 //
-// Answers outlive a reload of the configuration, unless it changes this source.
+// Answers survive a reload of the configuration, unless it changes this source.
 type Ask struct {
-	// The URL of the endpoint, `http://` or `https://`. It may hold placeholders, and a query, which the origin is added
-	// to. Those that are known when the configuration is loaded, such as `{env.TENANTS_URL}`, are resolved once; others
-	// for each request.
+	// The URL of the endpoint, `http://` or `https://`. It may have a query, to which the origin is added, and
+	// placeholders. Those that are known when the configuration is loaded, such as `{env.TENANTS_URL}`, are resolved once;
+	// others for each request.
 	URL string `json:"url,omitempty"`
 
 	// How long a request may wait for an answer. Default: 2s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
-	// How long an answer is good. For as long again, it is used while the endpoint is asked again. Default: 60s.
+	// How long an answer is valid. For as long again, it is still used while the endpoint is asked again. Default: 60s.
 	TTL caddy.Duration `json:"ttl,omitempty"`
 
-	// How many answers are remembered, of all URLs and origins together. Default: 10000.
+	// How many answers are remembered, over all URLs and origins. Default: 10000.
 	Max int `json:"max,omitempty"`
 
 	address  address
@@ -100,7 +100,7 @@ func (a *Ask) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-// Provision checks the settings. It does not ask: the endpoint may be a site of this very server.
+// Provision checks the settings. It does not contact the endpoint, which may be a site of this very server.
 func (a *Ask) Provision(ctx caddy.Context) error {
 	if a.URL == "" {
 		return errors.New("url: it is missing")
@@ -140,7 +140,7 @@ func (a *Ask) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// Cleanup forgets the answers, if nobody else uses them. Who waits for an answer gets it.
+// Cleanup forgets the answers, unless something else uses them. Requests that are waiting for an answer still get it.
 func (a *Ask) Cleanup() error {
 	if a.endpoint == nil {
 		return nil
@@ -149,8 +149,8 @@ func (a *Ask) Cleanup() error {
 	return err
 }
 
-// AllowsOrigin reports whether the endpoint allows the origin. It waits for the answer if there is none in memory, until
-// ctx is done at most. Placeholders are those of the request whose context ctx is.
+// AllowsOrigin reports whether the endpoint allows the origin. If the answer is not in memory, it waits for it, at most
+// until ctx is done. Placeholders are those of the request that ctx belongs to.
 func (a *Ask) AllowsOrigin(ctx context.Context, origin string) bool {
 	about := subject{origin: origin}
 	if a.address.perRequest() {
@@ -163,7 +163,7 @@ func (a *Ask) AllowsOrigin(ctx context.Context, origin string) bool {
 	return a.endpoint.allows(ctx, a.logger, about)
 }
 
-// RequestPlaceholders returns the placeholders of the request that answers depend on.
+// RequestPlaceholders returns the request placeholders that answers depend on.
 func (a *Ask) RequestPlaceholders() []string { return a.address.placeholders() }
 
 // requestValue returns what the placeholders of a request stand for.

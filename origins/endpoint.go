@@ -80,8 +80,8 @@ func newEndpoint(settings endpointSettings) *endpoint {
 	}
 }
 
-// Destruct ends what nobody waits for, and closes the connections. A request may still wait for an answer when its
-// configuration is replaced: it gets it, and then that connection is closed, too.
+// Destruct cancels what nobody waits for, and closes the connections. A request may still be waiting for an answer when
+// its configuration is replaced: it gets the answer, and then that connection is closed, too.
 func (e *endpoint) Destruct() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package origins has the guest modules of http.cors.origins: sources of origins that change without a reload, or are too
-// many for a file of configuration.
+// Package origins has the guest modules in the namespace http.cors.origins: sources of origins that change without a
+// reload, or are too many for a configuration file.
 package origins
 
 import (
@@ -19,22 +19,22 @@ func init() {
 	caddy.RegisterModule(new(File))
 }
 
-// File takes the origins that may call from a text file: one origin or pattern a line, `#` comments. The file is read
-// again when it changes.
+// File reads the origins that may call from a text file: one origin or pattern per line, with `#` comments. The file is
+// read again when it changes.
 //
-// Replace it by renaming another file to its name; on Windows, where that fails while the file is being read, try again.
-// A file that is written in place is read once it has stayed the same for half the interval, and if its last line has
-// ended in a newline so far, it must again: so no half of a list is taken for the whole.
+// To replace the file, rename another file to its name; on Windows, that fails while the file is being read, so retry. A
+// file that is written in place is read once it has stayed the same for half the interval. If its last line has always
+// ended in a newline, it still has to: that way, half a list is never taken for the whole.
 //
-// A bad list is an error when the configuration is loaded. Later, the last good list stays, whatever happens to the file,
-// and the log says why. Bad is: a line that is not an origin or pattern as browsers would write it; `*`, `null`, `https://*`
-// and patterns of a public suffix, which belong in the configuration; a list without an origin; a file that is gone,
-// cannot be read, or has more than 256 MiB.
+// A bad list is an error when the configuration is loaded. After that, the last good list stays in use, whatever happens
+// to the file, and the log says why. A list is bad if a line is not an origin or pattern as browsers would write it; if it
+// has `*`, `null`, `https://*` or patterns of a public suffix, which belong in the configuration; if it has no origins; or
+// if the file is missing, cannot be read, or is larger than 256 MiB.
 type File struct {
-	// The path of the file. It may hold placeholders that are known when the configuration is loaded.
+	// The path of the file. It may contain placeholders that are known when the configuration is loaded.
 	Path string `json:"path,omitempty"`
 
-	// How soon a change of the file is live; at least 100ms. Default: 5s.
+	// How soon a change to the file takes effect; at least 100ms. Default: 5s.
 	Interval caddy.Duration `json:"interval,omitempty"`
 
 	poller
@@ -61,7 +61,7 @@ func (f *File) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-// Provision loads the list and starts to look for changes.
+// Provision loads the list and starts watching for changes.
 func (f *File) Provision(ctx caddy.Context) error {
 	if err := provisionInterval(&f.Interval, defaultFileInterval); err != nil {
 		return err

@@ -83,7 +83,7 @@ func (p *poller) start(ctx context.Context, text text, name string, interval cad
 	return nil
 }
 
-// Cleanup stops looking for changes.
+// Cleanup stops watching for changes.
 func (p *poller) Cleanup() error {
 	if p.stop != nil {
 		p.stop()
@@ -91,7 +91,7 @@ func (p *poller) Cleanup() error {
 	return nil
 }
 
-// AllowsOrigin reports whether the list has the origin, or a pattern of it.
+// AllowsOrigin reports whether the list contains the origin, or a pattern that matches it.
 func (p *poller) AllowsOrigin(_ context.Context, origin string) bool {
 	return p.list.Load().allows(origin)
 }

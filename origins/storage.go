@@ -15,18 +15,18 @@ func init() {
 	caddy.RegisterModule(new(Storage))
 }
 
-// Storage takes the origins that may call from a key of Caddy's configured storage (files, Redis, Consul, S3, ...): one
-// list for all servers that share the storage. The text of the key is the same as that of a file of origins: one origin
-// or pattern a line, `#` comments. It is read again when it changes.
+// Storage reads the origins that may call from a key in Caddy's configured storage (files, Redis, Consul, S3, ...): one
+// list for all servers that share the storage. The value has the same format as a file of origins: one origin or pattern
+// per line, with `#` comments. It is read again when it changes.
 //
-// A bad list is an error when the configuration is loaded. Later, the last good list stays, whatever happens to the key
-// or the storage, and the log says why. Bad is what is bad in a file of origins, but for a last line without a newline:
-// the value of a key is stored whole or not at all.
+// A bad list is an error when the configuration is loaded. After that, the last good list stays in use, whatever happens
+// to the key or the storage, and the log says why. What is bad is the same as for a file of origins, except that the last
+// line never needs a newline: the value of a key is stored whole or not at all.
 type Storage struct {
-	// The key, such as `cors/origins`. It may hold placeholders that are known when the configuration is loaded.
+	// The key, such as `cors/origins`. It may contain placeholders that are known when the configuration is loaded.
 	Key string `json:"key,omitempty"`
 
-	// How soon a change of the list is live; at least 100ms. Default: 10s.
+	// How soon a change to the list takes effect; at least 100ms. Default: 10s.
 	Interval caddy.Duration `json:"interval,omitempty"`
 
 	poller
@@ -53,7 +53,7 @@ func (s *Storage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-// Provision loads the list and starts to look for changes.
+// Provision loads the list and starts watching for changes.
 func (s *Storage) Provision(ctx caddy.Context) error {
 	if err := provisionInterval(&s.Interval, defaultStorageInterval); err != nil {
 		return err

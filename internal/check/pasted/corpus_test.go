@@ -1,6 +1,8 @@
 package pasted
 
 import (
+	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -68,5 +70,28 @@ func variants(text string) map[string]string {
 		"CRLF":               strings.ReplaceAll(text, "\n", "\r\n"),
 		"white space around": "\n  \t\n" + text + "\n\n \n",
 		"a byte order mark":  "\ufeff" + text,
+	}
+}
+
+// What no browser copies is refused, before it takes more time or memory than a text of its length should.
+func TestHostileCommands(t *testing.T) {
+	const n = 100_000
+	for name, text := range map[string]string{
+		"URLs":                   "curl" + strings.Repeat(" https://api.example.com/x", n),
+		"headers":                "curl https://api.example.com/x" + strings.Repeat(" -H 'a: b'", n),
+		"headers of fetch":       `fetch("https://api.example.com/x", {"headers": {` + strings.Repeat(`"a": "b",`, n) + "}});",
+		"commands in a command":  "curl https://api.example.com/x " + strings.Repeat("$(", n),
+		"more than can be words": strings.Repeat("x", maxText+1),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Read(strings.NewReader(text))
+		runtime.ReadMemStats(&after)
+		if _, ok := errors.AsType[*UnrecognizedError](err); !ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 256<<20 {
+			t.Errorf("%s: %d MiB are allocated for %d KiB", name, used>>20, len(text)>>10)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"mime/multipart"
 	"net/http"
@@ -39,6 +40,8 @@ func readCurl(text string) (calls []Call, unread []string, err error) {
 		var wordsErr error
 		if isForCmd(rest) {
 			words, end = cmdWords(rest)
+		} else if strings.Count(rest, "$(") > maxWords { // one in another, maybe
+			wordsErr = errors.New("it has too many commands in it")
 		} else {
 			if begin := pos + at[2]; begin > 0 && text[begin-1] == '`' { // in running text
 				rest, _, _ = strings.Cut(rest, "`")
@@ -49,6 +52,11 @@ func readCurl(text string) (calls []Call, unread []string, err error) {
 		if wordsErr != nil || len(words) == 0 {
 			failed++
 			err = cmpOr(err, &UnrecognizedError{fmt.Sprintf("the curl command cannot be read: %v", wordsErr)})
+			continue
+		}
+		if len(words) > maxWords {
+			failed++
+			err = cmpOr(err, &UnrecognizedError{fmt.Sprintf("the curl command has %d words, and no browser copies more than %d", len(words), maxWords)})
 			continue
 		}
 		made, unknown := readOptions(words[1:])

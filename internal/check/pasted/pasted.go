@@ -128,12 +128,15 @@ type Paste struct {
 
 const (
 	// maxText is the longest text that is read, but for a HAR, which has no limit.
-	maxText = 4 << 20
+	maxText = 2 << 20
 
-	// maxCalls is how many calls of a text are taken, and maxFailures how many are tried that have no end: the time that a
-	// text takes is bounded, whatever is in it.
-	maxCalls    = 1000
-	maxFailures = 50
+	// maxCalls is how many calls of a text are taken, and maxFailures how many are tried that have no end. maxWords is how
+	// many words a command may have, and maxCallHeaders how many headers a call of fetch may set. So the time and the memory
+	// that a text takes are bounded, whatever is in it.
+	maxCalls       = 1000
+	maxFailures    = 50
+	maxWords       = 2000
+	maxCallHeaders = 1000
 )
 
 // An UnrecognizedError says that a text is in none of the forms.

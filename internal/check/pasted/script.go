@@ -142,7 +142,7 @@ func parseCall(text string) (call *Call, err error) {
 	for _, arg := range expression.Args.List {
 		args = append(args, valueOf(arg.Value))
 	}
-	return callOf(args), nil
+	return callOf(args)
 }
 
 // The values of expressions are string, bool, nil, json.Number, []any, object and undefined, and where only a run of the
@@ -448,8 +448,8 @@ func hex(text string, digits int) (rune, int) {
 	return rune(n), digits
 }
 
-// callOf makes a call of the arguments of fetch.
-func callOf(args []any) *Call {
+// callOf makes a call of the arguments of fetch. The error is an [*UnrecognizedError].
+func callOf(args []any) (*Call, error) {
 	call := &Call{Source: Fetch}
 	var resource any = undefined{}
 	options := object{}
@@ -472,6 +472,9 @@ func callOf(args []any) *Call {
 	}
 
 	h, unknownNames, unknownHeader := headerOf(options.get("headers"))
+	if len(h) > maxCallHeaders {
+		return nil, &UnrecognizedError{fmt.Sprintf("the call of fetch sets %d headers, and no browser copies more than %d", len(h), maxCallHeaders)}
+	}
 	target, known := textOf(resource)
 	method, methodKnown := textOf(options.get("method"))
 	if _, absent := options.get("method").(undefined); absent {
@@ -511,7 +514,7 @@ func callOf(args []any) *Call {
 		call.CredentialsUnsure = call.Cookie == "" && h.has("Authorization") && referrer != ""
 	}
 	call.settle()
-	return call
+	return call, nil
 }
 
 // bodyOf takes the body that a script gives to fetch.

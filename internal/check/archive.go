@@ -23,7 +23,7 @@ type row struct {
 	status int // of the last of them
 	count  int
 
-	detail *PastedReport // of one that is not allowed
+	detail *PastedReport // of one that is not allowed, or has failed all the same
 	call   *pasted.Call  // in its place, of one that has no report yet
 }
 
@@ -120,15 +120,19 @@ func (p *pasteCheck) checkHAR(ctx context.Context, paste *pasted.Paste) int {
 		r := p.judge(ctx, call)
 		note(r)
 		key := rowKey{verdict: r.Verdict, origin: r.Call.Origin, method: r.Call.Method, kind: r.Call.Kind, url: cutQuery(r.Call.URL)}
-		if r.Cause != nil {
+		isFailed := !p.replay && call.Recorded.FailedOtherwise()
+		switch {
+		case r.Cause != nil:
 			key.cause = r.Cause.Code
+		case isFailed:
+			key.cause = call.Recorded.Error
 		}
 		one := known[key]
 		if one == nil {
 			one = &row{rowKey: key}
 			known[key] = one
 			rows = append(rows, one)
-			if r.Verdict != string(fetch.Allowed) {
+			if r.Verdict != string(fetch.Allowed) || isFailed {
 				one.detail = r
 			}
 		}
@@ -157,7 +161,7 @@ func (p *pasteCheck) quickKey(ctx context.Context, call *pasted.Call) rowKey {
 		return rowKey{}
 	}
 	result, err := call.Judge(ctx)
-	if err != nil || result.Verdict == fetch.Unknown {
+	if err != nil || result.Verdict == fetch.Unknown || result.Verdict == fetch.Allowed && call.Recorded.FailedOtherwise() {
 		return rowKey{}
 	}
 	kind := cmp.Or(call.Kind, fetch.KindFetch)
@@ -193,7 +197,7 @@ func (p *pasteCheck) judge(ctx context.Context, call *pasted.Call) *PastedReport
 			c.request.Page = call.Page
 		}
 		r := p.report(call, c, p.run(ctx, c))
-		if r.Verdict != string(fetch.Blocked) && call.Recorded.Error != "" {
+		if r.Verdict != string(fetch.Blocked) && call.Recorded.FailedOtherwise() {
 			r.warn("browser-error", "The browser says of it: %s.", call.Recorded.Error)
 		}
 		r.warnModule(ctx, call)

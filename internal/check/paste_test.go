@@ -333,6 +333,17 @@ func TestPastedArchivePolicy(t *testing.T) {
 	}
 }
 
+// A call that the recorded answers allow, and that failed all the same, is explained after the table.
+func TestPastedArchiveError(t *testing.T) {
+	const archive = `{"log": {"pages": [{"id": "page_1", "title": "https://app.example.com/"}], "entries": [{"pageref": "page_1", "_resourceType": "image", "request": {"method": "GET", "url": "https://img.example.com/", "headers": []}, "response": {"status": 200, "_error": %q, "headers": [{"name": "Content-Type", "value": "text/html"}]}}]}}`
+	for failure, want := range map[string]bool{"net::ERR_BLOCKED_BY_ORB": true, "net::ERR_ABORTED": false} {
+		stdout, stderr := checktest.Paste(t, fmt.Sprintf(archive, failure), "-")
+		if !strings.Contains(stdout, "0 blocked, 1 allowed, 0 unknown.") || strings.Contains(stdout, "The browser says of it: "+failure) != want {
+			t.Errorf("%s: %s%s", failure, stdout, stderr)
+		}
+	}
+}
+
 // An archive does not tell modules from scripts, of which more is run.
 func TestPastedArchiveModule(t *testing.T) {
 	for contentType, want := range map[string]bool{"text/html": true, "text/javascript": false} {

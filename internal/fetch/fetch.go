@@ -266,17 +266,18 @@ type WarningCode string
 
 // The warnings. Those from AuthorizationWildcard on are about browsers that differ from the Standard.
 const (
-	ForbiddenHeader   WarningCode = "forbidden-header"   // the script cannot set it, and the browser drops it
-	NoCORSHeader      WarningCode = "no-cors-header"     // the same, in the mode no-cors
-	MethodCase        WarningCode = "method-case"        // the method is written in lower case, and sent so
-	OpaqueResponse    WarningCode = "opaque-response"    // what a script cannot do with it
-	CookieNotSent     WarningCode = "cookie-not-sent"    // to another host, or without credentials
-	PolicyCondition   WarningCode = "policy-condition"   // a Content-Security-Policy allows it with a nonce or a hash
-	PolicyReportOnly  WarningCode = "policy-report-only" // one that only reports would block it
-	PreflightOnly     WarningCode = "preflight-only"     // the request itself was not made, as it was asked
-	PreflightNotSeen  WarningCode = "preflight-not-seen" // it is not in a record
-	UnsupportedStream WarningCode = "unsupported-stream" // by some engines
-	VaryOrigin        WarningCode = "vary-origin"        // a shared cache could give one origin's response to another
+	ForbiddenHeader        WarningCode = "forbidden-header"         // the script cannot set it, and the browser drops it
+	NoCORSHeader           WarningCode = "no-cors-header"           // the same, in the mode no-cors
+	MethodCase             WarningCode = "method-case"              // the method is written in lower case, and sent so
+	OpaqueResponse         WarningCode = "opaque-response"          // what a script cannot do with it
+	OpaqueResponseBlocking WarningCode = "opaque-response-blocking" // Chromium's, of HTML, XML and JSON
+	CookieNotSent          WarningCode = "cookie-not-sent"          // to another host, or without credentials
+	PolicyCondition        WarningCode = "policy-condition"         // a Content-Security-Policy allows it with a nonce or a hash
+	PolicyReportOnly       WarningCode = "policy-report-only"       // one that only reports would block it
+	PreflightOnly          WarningCode = "preflight-only"           // the request itself was not made, as it was asked
+	PreflightNotSeen       WarningCode = "preflight-not-seen"       // it is not in a record
+	UnsupportedStream      WarningCode = "unsupported-stream"       // by some engines
+	VaryOrigin             WarningCode = "vary-origin"              // a shared cache could give one origin's response to another
 
 	// All engines do it, so the result says it, too.
 	AuthorizationWildcard WarningCode = "authorization-wildcard" // "*" covers Authorization

@@ -1,6 +1,7 @@
 package fetch_test
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -320,6 +321,42 @@ func TestResponseOfKind(t *testing.T) {
 				t.Errorf("is %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+// Chromium has elements without CORS get no data that is meant for scripts.
+func TestOpaqueResponseBlocking(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		kind   fetch.Kind
+		cors   bool
+		status int
+		header []string
+		want   bool
+	}{
+		{name: "an image that is a page", kind: fetch.KindImage, header: []string{"Content-Type", "text/html; charset=utf-8"}, want: true},
+		{name: "with nosniff", kind: fetch.KindImage, header: []string{"Content-Type", "text/html", "X-Content-Type-Options", "nosniff"}, want: true},
+		{name: "an image with CORS", kind: fetch.KindImage, cors: true, header: []string{"Content-Type", "text/html"}},
+		{name: "a picture", kind: fetch.KindImage, header: []string{"Content-Type", "image/png", "X-Content-Type-Options", "nosniff"}},
+		{name: "a picture in XML", kind: fetch.KindImage, header: []string{"Content-Type", "image/svg+xml"}},
+		{name: "an image without a type", kind: fetch.KindImage},
+		{name: "a script that is JSON", kind: fetch.KindScript, header: []string{"Content-Type", "application/json"}, want: true},
+		{name: "a script that is a feed", kind: fetch.KindScript, header: []string{"Content-Type", "application/atom+xml"}, want: true},
+		{name: "a script", kind: fetch.KindScript, header: []string{"Content-Type", "text/javascript"}},
+		{name: "a style sheet", kind: fetch.KindStyle, header: []string{"Content-Type", "text/css"}},
+		{name: "a part of a video that is XML", kind: fetch.KindMedia, status: 206, header: []string{"Content-Type", "text/xml"}, want: true},
+		{name: "a video", kind: fetch.KindMedia, status: 206, header: []string{"Content-Type", "video/mp4"}},
+		{name: "a fetch, of which no script sees anything", kind: fetch.KindFetch, header: []string{"Content-Type", "text/html"}},
+	} {
+		s := &servers{answers: map[string]answer{"GET " + api + "/": {cmp.Or(test.status, 200), allow("*", test.header...)}}}
+		result := do(t, s, fetch.Request{URL: api, Kind: test.kind, NoCORS: !test.cors})
+		if result.Verdict != fetch.Allowed {
+			t.Errorf("%s: it is %s", test.name, verdict(result))
+		}
+		got := slices.ContainsFunc(result.Warnings, func(w fetch.Warning) bool { return w.Code == fetch.OpaqueResponseBlocking })
+		if got != test.want {
+			t.Errorf("%s: there is a warning: %v", test.name, got)
+		}
 	}
 }
 

@@ -14,7 +14,9 @@ func (f *fetch) filter(response *response) {
 	r := f.result
 	if f.tainting == opaque {
 		r.Opaque, r.ReadableHeaders = true, []string{}
-		f.warnOpaque()
+		if !f.warnOpaqueBlocking(response) {
+			f.warnOpaque()
+		}
 		return
 	}
 	r.Status, r.URL, r.ReadableHeaders = response.status, f.current(), f.readableHeaders(response)

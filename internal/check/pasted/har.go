@@ -132,6 +132,12 @@ func (r *Recorded) Status() int {
 	return r.exchanges[len(r.exchanges)-1].status
 }
 
+// FailedOtherwise reports whether the browser has an error for the call that is not only that the page was left, or wanted it
+// no longer.
+func (r *Recorded) FailedOtherwise() bool {
+	return r.Error != "" && r.Error != "net::ERR_ABORTED"
+}
+
 func httpHeader(fields []fetch.Field) http.Header {
 	h := make(http.Header, len(fields))
 	for _, f := range fields {

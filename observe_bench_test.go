@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -85,6 +86,23 @@ func BenchmarkObserveDenied(b *testing.B) {
 			b.ReportMetric(float64(len(entries)), "entries")
 		})
 	}
+}
+
+// What a denied request that is like others pays while 64 goroutines deny as many at once.
+func BenchmarkObserveDeniedAtOnce(b *testing.B) {
+	var l denials.List
+	h := oneOrigin(b)
+	r := &http.Request{Method: "GET", Host: "api.example.com", URL: &url.URL{Path: "/orders"}, Header: http.Header{"Origin": {"https://other.example.com"}}}
+	b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		var asked policy.Request
+		h.classify(r, &asked)
+		for pb.Next() {
+			d := h.policies.Decide(&asked)
+			l.Add(denials.Request{Directive: h.directive, HTTP: r, Asked: &asked, Decision: &d})
+		}
+	})
 }
 
 // Observing an allowed request allocates nothing, and a denial that repeats others neither.

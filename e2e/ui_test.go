@@ -473,7 +473,7 @@ func TestUIMarkup(t *testing.T) {
 
 			d.paste("Access to fetch at 'http://api.example.com/" + markup + "' from origin 'http://new.example.com' has been blocked by CORS policy: " +
 				"No 'Access-Control-Allow-Origin' header is present on the requested resource. " + markup)
-			d.wait("!document.getElementById('form-problem').hidden") // that is no URL
+			d.wait("!document.getElementById('form-problem').hidden") // "that is not a URL"
 			d.untaken("a line of a console")
 			d.fill(map[string]string{"paste": "", "origin": "http://new.example.com", "url": "http://api.example.com/" + markup, "method": "GET", "headers": ""})
 			d.wait("document.querySelector('#result .diff')")

@@ -97,7 +97,7 @@ func newPlan(name string, chosen uint16, credentials, privateNetwork, insecureHT
 	return p
 }
 
-// allows reports whether one of the ways allows the origin. What is no origin is allowed by none, but for "null".
+// allows reports whether one of the ways allows the origin. What is not an origin is allowed by none, but for "null".
 func (p plan) allows(text, tenant string) bool {
 	o, valid := origin.Parse(text)
 	for _, w := range p.ways {

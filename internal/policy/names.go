@@ -47,7 +47,7 @@ const maxSeparators = 256
 
 // nextElement takes the first element off a comma-separated list (RFC 9110, section 5.6.1), without the white space
 // around it. An empty element is returned as such. After a run of more than [maxSeparators], the element is a separator,
-// which is no name of anything.
+// which is not the name of anything.
 func nextElement(list string) (element, rest string, more bool) {
 	start := 0
 	for start < len(list) && (list[start] == ',' || list[start] == ' ' || list[start] == '\t') {

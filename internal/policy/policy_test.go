@@ -79,12 +79,12 @@ func TestDecideOrigin(t *testing.T) {
 		{"everyone: any origin", everyone, actual(app), Allowed, "", "*"},
 		{"everyone: null", everyone, actual("null"), Allowed, "", "*"},
 		{"everyone: no origin", everyone, actual(), NoOrigin, "", "*"},
-		{"everyone: what is no origin", everyone, actual("x y"), Allowed, "", "*"},
+		{"everyone: what is not an origin", everyone, actual("x y"), Allowed, "", "*"},
 		{"everyone: two origins", everyone, actual(app, app), Allowed, "", "*"},
 
 		{"everyone with credentials: any origin is echoed", echo, actual(app), Allowed, "", app},
 		{"everyone with credentials: not null", echo, actual("null"), Denied, OriginNull, ""},
-		{"everyone with credentials: not what is no origin", echo, actual("https://x/"), Denied, OriginInvalid, ""},
+		{"everyone with credentials: not what is not an origin", echo, actual("https://x/"), Denied, OriginInvalid, ""},
 		{"everyone with credentials: no origin", echo, actual(), NoOrigin, "", ""},
 
 		{"regexp", regexps, actual("https://pr-17.example.com"), Allowed, "", "https://pr-17.example.com"},

@@ -239,7 +239,7 @@ func (p *parser) source(option string, sources *[]json.RawMessage) {
 			source = caddyconfig.JSONModuleObject(module, "source", name, nil)
 		}
 	} else {
-		p.failf(p.name, "%s: there is no source %q; %s", option, name, spelling.Among(name, sourceNames(), "sources"))
+		p.failf(p.name, "%s: %q is not a source; %s", option, name, spelling.Among(name, sourceNames(), "sources"))
 		p.NewFromNextSegment() // passes over what it takes
 	}
 	*sources = append(*sources, source)

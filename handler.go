@@ -63,7 +63,7 @@ func (h *Handler) exempts(r *http.Request) bool {
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *policy.Request, d *policy.Decision) (answered bool, err error) {
 	if h.Upstream == upstreamPreserve && r.Context().Value(caddyhttp.ErrorCtxKey) != nil {
 		// Error routes start with the headers of the failed response, the CORS headers of its own policy among them.
-		// Those are no upstream's.
+		// Those are not an upstream's.
 		policy.RemoveOwned(w.Header())
 	}
 	preflight := req.IsPreflight()

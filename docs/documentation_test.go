@@ -62,7 +62,7 @@ func TestCheckBlock(t *testing.T) {
 		{"environment", "caddyfile", "cors {env.DOCUMENTED} {$DOCUMENTED_TOO}\n", ""},
 		{"files", "caddyfile", "cors {file./run/origins} {\n\tallow_origins_from file /run/origins\n\tallow_origins_from storage cors/origins\n}\n", ""},
 		{"a log file", "caddyfile", "{\n\tlog {\n\t\toutput file /nowhere/x.log\n\t}\n}\n", ""},
-		{"lines of a site without cors", "caddyfile", "reverse_proxy localhost:9000\n", `"reverse_proxy" is no site`},
+		{"lines of a site without cors", "caddyfile", "reverse_proxy localhost:9000\n", `"reverse_proxy" is not a site`},
 		{"nothing", "caddyfile", "# cors\n", "it is empty"},
 		{"a mistake", "caddyfile", "cors https://App.example.com\n", "did you mean"},
 		{"a mistake that only loading tells", "caddyfile", "cors {env.DOCUMENTED} {\n\tallow_credentials\n\tinsecure null_origin_with_credentials\n}\n", "nothing here needs"},
@@ -125,7 +125,7 @@ func checkBlock(t *testing.T, b markdown.Block) error {
 	return nil
 }
 
-// isCaddyfile reports whether a text looks like a Caddyfile, and is no synopsis.
+// isCaddyfile reports whether a text looks like a Caddyfile, and is not a synopsis.
 func isCaddyfile(text string) bool {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -165,7 +165,7 @@ func adaptBlock(t *testing.T, text string) ([]byte, error) {
 		}
 		text = ":8080 {\ncors " + origin + " {\n" + text + "}\n}\n"
 	case oneWord.MatchString(first) && first != "localhost":
-		return nil, fmt.Errorf("%q is no site: a block is a whole Caddyfile, or begins with cors, a named matcher or an option of cors", first)
+		return nil, fmt.Errorf("%q is not a site: a block is a whole Caddyfile, or begins with cors, a named matcher or an option of cors", first)
 	}
 	return livecaddy.Adapt(text)
 }

@@ -81,7 +81,7 @@ func parseList(name, text string, wholeLines bool) (*originList, error) {
 		problems = append(problems, fmt.Errorf("%s: and %d more bad lines", name, bad-maxProblems))
 	}
 	if l.count == 0 && bad == 0 {
-		return nil, fmt.Errorf(`%s: there is no origin in it; for a list that allows nobody, write "https://nobody.invalid"`, name)
+		return nil, fmt.Errorf(`%s: it has no origins; for a list that allows nobody, write "https://nobody.invalid"`, name)
 	}
 	if bad > 0 {
 		return nil, errors.Join(problems...)

@@ -61,8 +61,8 @@ func TestParseListRefuses(t *testing.T) {
 		wholeLines bool
 		want       []string
 	}{
-		"an empty list":         {"", false, []string{`list: there is no origin in it; for a list that allows nobody, write "https://nobody.invalid"`}},
-		"blanks and comments":   {"\ufeff \r\n# none\n", false, []string{`list: there is no origin in it`}},
+		"an empty list":         {"", false, []string{`list: it has no origins; for a list that allows nobody, write "https://nobody.invalid"`}},
+		"blanks and comments":   {"\ufeff \r\n# none\n", false, []string{`list: it has no origins`}},
 		"NULs":                  {"\x00\x00\x00\x00", false, []string{`list:1: "\x00\x00\x00\x00" is not an origin`}},
 		"upper case":            {"https://a.test\n\nhttps://Example.com # here\n", false, []string{`list:3: "https://Example.com" is not written as browsers send it (the host in lower case); did you mean "https://example.com"?`}},
 		"a comment too near":    {"https://a.test# here\n", false, []string{`list:1: "https://a.test# here": write one origin a line`}},

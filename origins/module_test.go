@@ -110,7 +110,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a directory":              {"file", `{"path": "run"}`, `run is not a regular file: it is a directory`},
 		"a device":                 {"file", `{"path": "` + os.DevNull + `"}`, os.DevNull + ` is not a regular file`},
 		"a bad list":               {"file", `{"path": "run/origins"}`, `run/origins:2: "https://Example.com" is not written as browsers send it (the host in lower case); did you mean "https://example.com"?`},
-		"an empty list":            {"file", `{"path": "run/empty"}`, `run/empty: there is no origin in it`},
+		"an empty list":            {"file", `{"path": "run/empty"}`, `run/empty: it has no origins`},
 		"a short interval":         {"file", `{"path": "run/origins", "interval": "99ms"}`, `interval: 99ms is too short; at least 100ms`},
 		"a negative interval":      {"file", `{"path": "run/origins", "interval": "-5s"}`, `interval: -5s is too short`},
 		"an unknown option":        {"file", `{"path": "run/origins", "ttl": "5s"}`, `unknown field "ttl"`},

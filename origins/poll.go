@@ -39,7 +39,7 @@ type text interface {
 type stamp struct {
 	size     int64
 	modified time.Time   // zero if that cannot be told
-	file     os.FileInfo // nil for what is no file
+	file     os.FileInfo // nil for what is not a file
 }
 
 func (s stamp) known() bool { return !s.modified.IsZero() }

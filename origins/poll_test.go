@@ -331,8 +331,8 @@ func replaceFault(by func(path string) error) func(string) error {
 var listFaults = map[string]listFault{
 	"a bad line":       {writeFault("https://b.test\nhttps://Example.com\n"), `list:2: "https://Example.com" is not written as browsers send it`},
 	"everyone":         {writeFault("*\n"), `list:1: "*" is not for lists`},
-	"empty":            {writeFault(""), `list: there is no origin in it`},
-	"a commented list": {writeFault("#https://b.test\n"), `list: there is no origin in it`},
+	"empty":            {writeFault(""), `list: it has no origins`},
+	"a commented list": {writeFault("#https://b.test\n"), `list: it has no origins`},
 	"binary":           {writeFault("\x7fELF\x02\x01\x01\x00"), `list:1: "\x7fELF`},
 	"too large":        {func(path string) error { return os.Truncate(path, maxText+1) }, "268435457 bytes are too many for a list of origins; at most 268435456"},
 	"gone":             {os.Remove, ""},
@@ -547,7 +547,7 @@ func TestStorageThatCannotTellVersions(t *testing.T) {
 		f.write("")
 		p.after(interval)
 		p.allows(originB)
-		p.logged("error list: there is no origin in it")
+		p.logged("error list: it has no origins")
 		f.write("https://a.test")
 		p.after(interval)
 		p.allows(originA)

@@ -303,7 +303,7 @@ func rankOfAddress(listens, host string) int {
 func onlyRedirects(server *caddyhttp.Server) bool {
 	return !slices.ContainsFunc(server.Routes, func(route caddyhttp.Route) bool {
 		return !slices.ContainsFunc(route.Handlers, func(h caddyhttp.MiddlewareHandler) bool {
-			response, ok := h.(caddyhttp.StaticResponse) // Caddy's own are no pointers
+			response, ok := h.(caddyhttp.StaticResponse) // Caddy's own are not pointers
 			return ok && response.StatusCode == "308" && response.Close
 		})
 	})
@@ -369,7 +369,7 @@ func (c *localConfig) newLocalServer(server *caddyhttp.Server) *localServer {
 	return s
 }
 
-// A memoryListener is both ends of connections that are no network's.
+// A memoryListener is both ends of connections that no network carries.
 type memoryListener struct {
 	conns     chan net.Conn
 	closed    chan struct{}

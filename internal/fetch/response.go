@@ -123,7 +123,7 @@ func (f *fetch) isStyleSheet(response *response, essence string, nosniff bool) b
 	return !strings.Contains(contentType, "/") || contentType == "text/css" || contentType == "*/*"
 }
 
-// isNoScript reports whether an essence is none of a script, whatever else is true.
+// isNoScript reports whether an essence cannot be that of a script, whatever else is true.
 func isNoScript(essence string) bool {
 	kind, _, _ := strings.Cut(essence, "/")
 	return kind == "audio" || kind == "image" || kind == "video" || essence == "text/csv"

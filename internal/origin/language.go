@@ -393,7 +393,7 @@ func (g grammar) stepHost(c byte) (grammar, bool) {
 		switch {
 		case isLabel[c]:
 			g.label = true
-			// the last label alone decides, and the first character that is no digit
+			// the last label alone decides, and the first character that is not a digit
 			g.number = g.number && g.fields < 2 && isDigit(c)
 			return g, true
 		case c == '.' && !g.label && g.fields == 0: // at the end of the host

@@ -166,7 +166,7 @@ func TestAnswerActual(t *testing.T) {
 			header{"Access-Control-Allow-Origin": {app}, "Vary": {"Origin"}},
 		},
 		{
-			"an empty one is no answer to preserve", one, AnswerOptions{Preserve: true}, app,
+			"an empty one is not preserved", one, AnswerOptions{Preserve: true}, app,
 			header{"Access-Control-Allow-Origin": {""}, "Access-Control-Expose-Headers": {"X"}},
 			header{"Access-Control-Allow-Origin": {app}, "Vary": {"Origin"}},
 		},

@@ -38,7 +38,7 @@ func Nearest(word string, names []string) string {
 }
 
 // containsParts reports whether the name contains all parts of the word, as allow_origins_regexp does those of
-// origin_regexp, and the word is no mere letter or two.
+// origin_regexp, and the word is longer than three letters.
 func containsParts(name, word string) bool {
 	for part := range strings.SplitSeq(word, "_") {
 		if !strings.Contains(name, part) {

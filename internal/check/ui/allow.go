@@ -25,7 +25,7 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.options.Config == "" {
-		answer(w, http.StatusConflict, Problem{Error: "There is no configuration to edit: start caddy cors ui with --config Caddyfile."})
+		answer(w, http.StatusConflict, Problem{Error: "No configuration can be edited: start caddy cors ui with --config Caddyfile."})
 		return
 	}
 	chosen := make([]denials.Denial, len(asked.Denials))

@@ -174,7 +174,7 @@ func isSecure(u *url.Url) bool { return u.Scheme() == "https" || u.Scheme() == "
 // A source is a scheme-source or a host-source (section 2.3.1).
 type source struct{ scheme, host, port, path string }
 
-// parseSource reads one. A query or a fragment is no part of the grammar, and all browsers pass over it.
+// parseSource reads one. A query or a fragment is not part of the grammar, and all browsers pass over it.
 func parseSource(expression string) (s source, ok bool) {
 	rest := expression
 	if scheme, after, found := strings.Cut(expression, ":"); found && isScheme(scheme) {
@@ -215,7 +215,7 @@ func isHostPart(s string) bool {
 	}
 	s = strings.TrimSuffix(strings.TrimPrefix(s, "*."), ".")
 	for label := range strings.SplitSeq(s, ".") {
-		// An underscore is no part of the grammar, but browsers take it.
+		// An underscore is not part of the grammar, but browsers take it.
 		if label == "" || strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 			return false
 		}

@@ -99,9 +99,13 @@ func (p *pasteCheck) checkHAR(ctx context.Context, paste *pasted.Paste) int {
 
 	var rows []*row
 	known := make(map[rowKey]*row)
+	var quick [quickChunk]rowKey
 	for i := range paste.Calls {
 		call := &paste.Calls[i]
-		if key := p.quickKey(ctx, call); key != (rowKey{}) {
+		if i%quickChunk == 0 {
+			pasted.InParallel(min(quickChunk, len(paste.Calls)-i), func(n int) { quick[n] = p.quickKey(ctx, &paste.Calls[i+n]) })
+		}
+		if key := quick[i%quickChunk]; key != (rowKey{}) {
 			one := known[key]
 			if one == nil {
 				one = &row{rowKey: key, status: call.Recorded.Status()}
@@ -154,6 +158,9 @@ func (p *pasteCheck) withWritten(code int) int {
 	return code
 }
 
+// quickChunk is how many calls are judged by their records before they are put into rows.
+const quickChunk = 1024
+
 // quickKey is the row of a call that is judged by its records alone: most calls are allowed, or like one before, and need no
 // report. It is zero where only a report tells.
 func (p *pasteCheck) quickKey(ctx context.Context, call *pasted.Call) rowKey {
@@ -202,6 +209,9 @@ func (p *pasteCheck) judge(ctx context.Context, call *pasted.Call) *PastedReport
 		}
 		r.warnModule(ctx, call)
 		return r
+	}
+	if call.Recorded.HeaderCut {
+		return p.unknown(call, fmt.Errorf("%s %s: the archive has more in its headers than is kept, so that it cannot be made again; export a shorter session", c.request.Method, c.request.URL))
 	}
 	isSafe := slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, c.request.Method)
 	switch {

@@ -34,10 +34,19 @@ func (h header) origin() string {
 	return originOf(h.get("Referer"))
 }
 
+// page returns the URL of the page, from the Referer; empty if that is the URL of a document of another origin.
+func (h header) page() string {
+	if referer := callableURL(h.get("Referer")); referer != "" && originOf(referer) == h.origin() {
+		return referer
+	}
+	return ""
+}
+
 // script returns the fields that a script has set: all but those that browsers send by themselves.
 func (h header) script() []fetch.Field {
 	uncached := strings.EqualFold(h.get("Pragma"), "no-cache") && strings.EqualFold(h.get("Cache-Control"), "no-cache")
-	var fields []fetch.Field
+	var few [32]fetch.Field // so that what is returned, of which there may be very much, is not longer than it has to be
+	fields := few[:0]
 	for _, f := range h {
 		switch {
 		case strings.HasPrefix(f.Name, ":"): // HTTP/2's and HTTP/3's pseudo-header fields
@@ -49,7 +58,7 @@ func (h header) script() []fetch.Field {
 			fields = append(fields, f)
 		}
 	}
-	return fields
+	return slices.Clone(fields)
 }
 
 // isBrowsers reports whether a browser sends a field by itself, though a script could set it, too. A script that sets

@@ -465,7 +465,11 @@ func (c *command) call() Call {
 	if len(c.cookie) > 0 {
 		c.header = append(c.header, fetch.Field{Name: "Cookie", Value: strings.Join(c.cookie, "; ")})
 	}
-	call.request(method, target, c.url.unknown || !c.hasURL, c.header)
+	if c.url.unknown || !c.hasURL {
+		target = ""
+	}
+	call.request(method, givenURL(target), c.header)
+	call.PageURL = c.header.page()
 	if hasBody {
 		call.Body = body
 		if call.Body == nil {
@@ -506,23 +510,23 @@ func addQuery(target, query string) string {
 	return target
 }
 
-// request takes what a request has, as it was sent: the script's part of it and what tells about the page.
-func (c *Call) request(method, target string, unknown bool, h header) {
-	if !unknown {
-		c.URL = callableURL(target)
-		if c.URL == "" && !strings.Contains(target, "://") && target != "" {
-			c.URL = callableURL("http://" + target) // as curl does
-		}
+// givenURL is the URL of a command or a script; empty if it has none that a page can call.
+func givenURL(text string) string {
+	if u := callableURL(text); u != "" || text == "" || strings.Contains(text, "://") {
+		return u
 	}
-	if c.URL == "" {
+	return callableURL("http://" + text) // as curl does
+}
+
+// request takes what a request has, as it was sent: the script's part of it and what tells about the page. The URL is
+// callable, or empty if it is not known.
+func (c *Call) request(method, url string, h header) {
+	if c.URL = url; url == "" {
 		c.lack(NeedURL, "", flagURL)
 	}
 	c.Origin = h.origin()
 	if c.Origin == "" {
 		c.lack(NeedOrigin, "", flagOrigin)
-	}
-	if referer := callableURL(h.get("Referer")); referer != "" && originOf(referer) == c.Origin {
-		c.PageURL = referer
 	}
 	if asked := h.get("Access-Control-Request-Method"); method == http.MethodOptions && fetchspec.IsToken(asked) {
 		// The preflight itself was copied: the call is the one that it asks for.

@@ -2,8 +2,6 @@ package pasted
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
 	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
@@ -19,15 +18,12 @@ import (
 )
 
 const (
-	// longString is the longest string of a HAR that is read whole. Longer ones are bodies, or data: URLs; they are cut, so
-	// that an archive of any size is read in bounded memory.
-	longString = 64 << 10
-
 	// maxEntries is how many entries are kept: what a session of many hours has. Those that can only be of a page's own
 	// origin are not.
 	maxEntries = 150_000
 
-	// maxHeaders is how much of headers is kept as it is, all in all. After that, it is only what the verdict depends on.
+	// maxHeaders is how much of headers is kept as it is, all in all. After that, it is only what the verdict depends on: names
+	// and some values.
 	maxHeaders = 32 << 20
 
 	// maxBodies is how much of the bodies of requests is kept, all in all.
@@ -50,6 +46,9 @@ type Recorded struct {
 	// BodyCut says that the body of the request is not in the HAR, or too long to be kept, so that the call cannot be made
 	// again.
 	BodyCut bool
+
+	// HeaderCut says the same of values of the request's header, of an archive that has too many.
+	HeaderCut bool
 }
 
 // A recordedExchange is compact, because there may be a hundred thousand of them.
@@ -74,11 +73,11 @@ func (p packed) fields() header {
 	return h
 }
 
-// pack keeps the fields that are needed.
-func (r *harReader) pack(fields harFields, needed func(fetch.Field) bool) packed {
+// pack keeps the fields that are needed, after needed has cut them.
+func (r *harReader) pack(fields []fetch.Field, needed func(*fetch.Field) bool) packed {
 	r.packing = r.packing[:0]
 	for _, f := range fields {
-		if !fetchspec.IsToken(f.Name) || strings.Contains(f.Value, "\n") || !needed(f) {
+		if !fetchspec.IsToken(f.Name) || strings.Contains(f.Value, "\n") || !needed(&f) {
 			continue
 		}
 		r.packing = append(r.packing, f.Name...)
@@ -86,17 +85,36 @@ func (r *harReader) pack(fields harFields, needed func(fetch.Field) bool) packed
 		r.packing = append(r.packing, f.Value...)
 		r.packing = append(r.packing, '\n')
 	}
-	return packed(r.intern(string(r.packing)))
+	kept := packed(r.intern(r.packing))
+	r.headers += len(kept)
+	return kept
 }
 
-// isNeeded reports whether a field of a request tells anything: about the page, about what called, or of the script.
-func isNeeded(f fetch.Field) bool {
-	switch strings.ToLower(f.Name) {
-	case "origin", "referer", "cookie", "accept", "upgrade", "sec-fetch-mode", "sec-fetch-dest", "pragma", "cache-control",
-		"access-control-request-method", "access-control-request-headers":
+// packRequest keeps of the fields of a request what tells anything: about the page, about what called, or of the script.
+func (r *harReader) packRequest(e *entry, fields []fetch.Field) {
+	e.request = r.pack(fields, func(f *fetch.Field) bool {
+		switch name := strings.ToLower(f.Name); name {
+		case "origin", "referer", "accept", "upgrade", "sec-fetch-mode", "sec-fetch-dest", "pragma", "cache-control",
+			"access-control-request-method", "access-control-request-headers":
+			return true
+		case "accept-language", "content-language", "content-type", "range": // which are safelisted by their values
+			return !isBrowsers(*f)
+		case "cookie":
+		default:
+			if fetchspec.IsForbiddenRequestHeader(name, f.Value) || isBrowsers(*f) {
+				return false
+			}
+		}
+		if r.headers > maxHeaders {
+			f.Value, e.headerCut = "...", true
+		}
 		return true
-	}
-	return !fetchspec.IsForbiddenRequestHeader(f.Name, f.Value) && !isBrowsers(f)
+	})
+}
+
+// packResponse keeps the fields of a response.
+func (r *harReader) packResponse(e *entry, fields []fetch.Field) {
+	e.response = r.pack(fields, func(f *fetch.Field) bool { return r.headers <= maxHeaders || isDecisive(f.Name) })
 }
 
 // isDecisive reports whether the verdict can depend on a field of a response.
@@ -146,74 +164,27 @@ func httpHeader(fields []fetch.Field) http.Header {
 	return h
 }
 
-// A harEntry is one entry of a HAR, as far as it matters here (HAR 1.2, and what the browsers add to it).
+// A harEntry is one entry of a HAR, as far as it matters here (HAR 1.2, and what the browsers add to it). There is one, into
+// which each is read in turn.
 type harEntry struct {
-	Pageref      loose `json:"pageref"`
-	ResourceType loose `json:"_resourceType"`
-	Request      struct {
-		Method   loose     `json:"method"`
-		URL      loose     `json:"url"`
-		Headers  harFields `json:"headers"`
-		Cookies  harFields `json:"cookies"`
-		BodySize number    `json:"bodySize"`
-		PostData *struct {
-			MimeType loose `json:"mimeType"`
-			Text     loose `json:"text"`
-		} `json:"postData"`
-	} `json:"request"`
-	Response struct {
-		Status      number    `json:"status"`
-		Headers     harFields `json:"headers"`
-		RedirectURL loose     `json:"redirectURL"`
-		Error       loose     `json:"_error"`
-	} `json:"response"`
-}
+	pageref, resourceType string
 
-// loose is a string; a value of another type is none, because HARs are written by many programs.
-type loose string
-
-func (l *loose) UnmarshalJSON(text []byte) error {
-	var s string
-	if len(text) > 0 && text[0] == '"' {
-		if !bytes.Contains(text, []byte{'\\'}) && utf8.Valid(text) { // most are as they are written, and there are very many
-			*l = loose(text[1 : len(text)-1])
-			return nil
-		}
-		if err := json.Unmarshal(text, &s); err != nil {
-			return err
-		}
-	}
-	*l = loose(s)
-	return nil
-}
-
-// number is an integer, in the same way.
-type number int
-
-func (n *number) UnmarshalJSON(text []byte) error {
-	var f float64
-	if json.Unmarshal(text, &f) == nil {
-		*n = number(f)
-	}
-	return nil
-}
-
-type harFields []fetch.Field
-
-func (h *harFields) UnmarshalJSON(text []byte) error {
-	var fields []struct{ Name, Value loose }
-	if json.Unmarshal(text, &fields) != nil {
-		return nil // in the same way
-	}
-	*h = make(harFields, 0, len(fields))
-	for _, f := range fields {
-		*h = append(*h, fetch.Field{Name: string(f.Name), Value: string(f.Value)})
-	}
-	return nil
+	method, url     string
+	requestHeaders  []fetch.Field
+	cookies         []fetch.Field
+	bodySize        int
+	postData        bool
+	postText        string
+	status          int
+	responseHeaders []fetch.Field
+	redirectURL     string
+	failure         string
 }
 
 // A harReader makes calls of the entries of a HAR.
 type harReader struct {
+	in       *harDecoder
+	entry    harEntry
 	pages    map[string]string // the URLs of the pages
 	policies map[document]*fetch.Page
 	entries  []*entry
@@ -239,6 +210,7 @@ type entry struct {
 	cookies      string
 	body         []byte
 	bodyCut      bool
+	headerCut    bool
 	redirect     string // where the response redirects to
 	failure      string
 	used         bool // it is a part of a call
@@ -246,15 +218,17 @@ type entry struct {
 
 // readHAR reads a HAR to its end, entry by entry.
 func readHAR(in *bufio.Reader) (*Paste, error) {
-	r := &harReader{pages: make(map[string]string), policies: make(map[document]*fetch.Page), interned: make(map[string]string), origins: make(map[string]string)}
-	decoder := json.NewDecoder(&shortStrings{in: in})
-	isHAR, err := r.read(decoder)
+	r := &harReader{
+		in:       newHARDecoder(in),
+		pages:    make(map[string]string),
+		policies: make(map[document]*fetch.Page),
+		interned: make(map[string]string),
+		origins:  make(map[string]string),
+	}
+	isHAR, err := r.read()
 	if err != nil {
-		if _, ok := errors.AsType[*json.SyntaxError](err); ok || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		if _, ok := errors.AsType[*jsontext.SyntacticError](err); ok || errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil, &UnrecognizedError{fmt.Sprintf("the text begins as JSON does, and is not a whole JSON text (%v)", err)}
-		}
-		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, &UnrecognizedError{fmt.Sprintf("the text is JSON, but not a HAR (%v)", err)}
 		}
 		return nil, err
 	}
@@ -265,126 +239,165 @@ func readHAR(in *bufio.Reader) (*Paste, error) {
 }
 
 // read reads the object {"log": {"pages": [...], "entries": [...]}}, whatever else is in it.
-func (r *harReader) read(decoder *json.Decoder) (isHAR bool, err error) {
-	err = members(decoder, func(name string) error {
-		if name != "log" {
-			return skip(decoder)
+func (r *harReader) read() (isHAR bool, err error) {
+	err = r.in.object(func(name []byte) error {
+		if string(name) != "log" {
+			return r.in.SkipValue()
 		}
-		return members(decoder, func(name string) error {
-			switch name {
+		return r.in.object(func(name []byte) error {
+			switch string(name) {
 			case "pages":
-				return elements(decoder, func() error {
-					var page struct{ ID, Title loose }
-					if err := decoder.Decode(&page); err != nil {
-						return err
-					}
-					if u := callableURL(string(page.Title)); u != "" {
-						r.pages[string(page.ID)] = u
-					}
-					return nil
-				})
+				return r.in.array(r.readPage)
 			case "entries":
 				isHAR = true
-				return elements(decoder, func() error {
-					var e harEntry
-					if err := decoder.Decode(&e); err != nil {
-						return err
-					}
-					r.add(&e)
-					if len(r.entries) > maxEntries {
-						return &UnrecognizedError{fmt.Sprintf("the archive has more than %d requests, and so many are not judged at once; export a shorter session", maxEntries)}
-					}
-					return nil
-				})
+				return r.in.array(r.readEntry)
 			}
-			return skip(decoder)
+			return r.in.SkipValue()
 		})
 	})
 	return isHAR, err
 }
 
-// members calls a function at the value of each member of an object. A value that is not an object is skipped.
-func members(decoder *json.Decoder, each func(name string) error) error {
-	return collection(decoder, '{', func() error {
-		name, err := decoder.Token()
-		if err != nil {
-			return err
+func (r *harReader) readPage() error {
+	var id, title string
+	err := r.in.object(func(name []byte) (err error) {
+		switch string(name) {
+		case "id":
+			id, err = r.repeated()
+		case "title":
+			title, err = r.in.string()
+		default:
+			err = r.in.SkipValue()
 		}
-		return each(name.(string)) // which the decoder has seen to
-	})
-}
-
-// elements calls a function at each element of an array.
-func elements(decoder *json.Decoder, each func() error) error {
-	return collection(decoder, '[', each)
-}
-
-func collection(decoder *json.Decoder, begin json.Delim, each func() error) error {
-	token, err := decoder.Token()
-	if err != nil {
 		return err
+	})
+	if u := callableURL(title); u != "" {
+		r.pages[id] = u
 	}
-	if token != begin {
-		if delim, ok := token.(json.Delim); ok {
-			return skipRest(decoder, delim)
-		}
-		return nil
-	}
-	for decoder.More() {
-		if err := each(); err != nil {
-			return err
-		}
-	}
-	_, err = decoder.Token()
 	return err
 }
 
-// skip passes over one value, token by token.
-func skip(decoder *json.Decoder) error {
-	token, err := decoder.Token()
+func (r *harReader) readEntry() error {
+	e := &r.entry
+	*e = harEntry{requestHeaders: e.requestHeaders[:0], responseHeaders: e.responseHeaders[:0], cookies: e.cookies[:0]}
+	err := r.in.object(func(name []byte) (err error) {
+		switch string(name) {
+		case "pageref":
+			e.pageref, err = r.repeated()
+		case "_resourceType":
+			e.resourceType, err = r.repeated()
+		case "request":
+			err = r.in.object(r.readRequest)
+		case "response":
+			err = r.in.object(r.readResponse)
+		default:
+			err = r.in.SkipValue()
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if delim, ok := token.(json.Delim); ok {
-		return skipRest(decoder, delim)
+	r.add(e)
+	if len(r.entries) > maxEntries {
+		return &UnrecognizedError{fmt.Sprintf("the archive has more than %d requests, and so many are not judged at once; export a shorter session", maxEntries)}
 	}
 	return nil
 }
 
-func skipRest(decoder *json.Decoder, begin json.Delim) error {
-	if begin != '{' && begin != '[' {
-		return nil
+// readRequest reads a member of the request of an entry.
+func (r *harReader) readRequest(name []byte) (err error) {
+	e := &r.entry
+	switch string(name) {
+	case "method":
+		e.method, err = r.repeated()
+	case "url":
+		e.url, err = r.in.string()
+	case "headers":
+		e.requestHeaders, err = r.fields(e.requestHeaders)
+	case "cookies":
+		e.cookies, err = r.fields(e.cookies)
+	case "bodySize":
+		e.bodySize, err = r.in.integer()
+	case "postData":
+		e.postData = r.in.PeekKind() == jsontext.KindBeginObject
+		err = r.in.object(func(name []byte) (err error) {
+			if string(name) != "text" {
+				return r.in.SkipValue()
+			}
+			e.postText, err = r.in.string()
+			return err
+		})
+	default:
+		err = r.in.SkipValue()
 	}
-	for depth := 1; depth > 0; {
-		token, err := decoder.Token()
-		if err != nil {
+	return err
+}
+
+// readResponse reads a member of the response of an entry.
+func (r *harReader) readResponse(name []byte) (err error) {
+	e := &r.entry
+	switch string(name) {
+	case "status":
+		e.status, err = r.in.integer()
+	case "headers":
+		e.responseHeaders, err = r.fields(e.responseHeaders)
+	case "redirectURL":
+		e.redirectURL, err = r.in.string()
+	case "_error":
+		e.failure, err = r.repeated()
+	default:
+		err = r.in.SkipValue()
+	}
+	return err
+}
+
+// fields reads an array of {"name": ..., "value": ...} to the end of a list.
+func (r *harReader) fields(list []fetch.Field) ([]fetch.Field, error) {
+	var f fetch.Field
+	member := func(name []byte) (err error) {
+		switch string(name) {
+		case "name":
+			f.Name, err = r.repeated()
+		case "value":
+			f.Value, err = r.in.string()
+		default:
+			err = r.in.SkipValue()
+		}
+		return err
+	}
+	err := r.in.array(func() error {
+		f = fetch.Field{}
+		if err := r.in.object(member); err != nil {
 			return err
 		}
-		switch token {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
-			depth--
-		}
-	}
-	return nil
+		list = append(list, f)
+		return nil
+	})
+	return list, err
 }
 
-// intern returns a string that is equal, and one for all that are. Header fields repeat.
-func (r *harReader) intern(text string) string {
-	if known, ok := r.interned[text]; ok {
+// repeated reads a string that many entries have.
+func (r *harReader) repeated() (string, error) {
+	text, err := r.in.text()
+	return r.intern(text), err
+}
+
+// intern returns a text as a string, and one for all that are equal. Header fields repeat.
+func (r *harReader) intern(text []byte) string {
+	if known, ok := r.interned[string(text)]; ok {
 		return known
 	}
+	interned := string(text)
 	if len(r.interned) < 1<<15 && len(text) <= 2048 {
-		text = strings.Clone(text)
-		r.interned[text] = text
+		r.interned[interned] = interned
 	}
-	return text
+	return interned
 }
 
 // add keeps what matters of an entry, if it can be a part of a call to another origin.
 func (r *harReader) add(h *harEntry) {
-	target := callableURL(string(h.Request.URL))
+	target := callableURL(h.url)
 	if target == "" {
 		return
 	}
@@ -392,56 +405,54 @@ func (r *harReader) add(h *harEntry) {
 		r.addPolicies(h, target)
 		return
 	}
-	e := &entry{page: r.intern(string(h.Pageref)), resourceType: r.intern(string(h.ResourceType)), failure: r.intern(string(h.Response.Error))}
-	e.method = r.intern(string(h.Request.Method))
+	e := &entry{page: h.pageref, resourceType: h.resourceType, failure: h.failure}
+	e.method = h.method
 	if !fetchspec.IsToken(e.method) {
 		return
 	}
 	e.url = target
-	e.status = int(h.Response.Status)
+	e.status = h.status
 	if e.status < 100 || e.status > 999 {
 		e.status = 0 // no response
 	}
-	requested := header(h.Request.Headers)
+	requested := header(h.requestHeaders)
 	if e.method == http.MethodOptions {
-		e.asks = r.intern(requested.get("Access-Control-Request-Method"))
+		e.asks = requested.get("Access-Control-Request-Method")
 		e.preflight = e.asks != ""
 	}
-	if location := string(h.Response.RedirectURL); location != "" && e.status >= 300 && e.status < 400 {
+	if location := h.redirectURL; location != "" && e.status >= 300 && e.status < 400 {
 		e.redirect = resolvedURL(target, location)
-	} else if location := header(h.Response.Headers).get("Location"); location != "" && e.status >= 300 && e.status < 400 {
+	} else if location := header(h.responseHeaders).get("Location"); location != "" && e.status >= 300 && e.status < 400 {
 		e.redirect = resolvedURL(target, location)
 	}
 	if told := requested.origin(); told != "" && told != origin.Null {
 		if known, ok := r.origins[e.page]; ok && known != told {
 			told = ""
 		}
-		r.origins[e.page] = r.intern(told)
+		r.origins[e.page] = told
 	}
 	if page := requested.origin(); page != "" && page == originOf(target) && e.redirect == "" && !e.preflight {
 		return // same-origin
 	}
-	e.request = r.pack(h.Request.Headers, isNeeded)
-	e.response = r.pack(h.Response.Headers, func(f fetch.Field) bool { return r.headers < maxHeaders || isDecisive(f.Name) })
-	r.headers += len(e.request) + len(e.response)
-	if len(h.Request.Cookies) > 0 && !requested.has("Cookie") {
+	r.packRequest(e, h.requestHeaders)
+	r.packResponse(e, h.responseHeaders)
+	if len(h.cookies) > 0 && !requested.has("Cookie") {
 		var pairs []string
-		for _, c := range h.Request.Cookies {
+		for _, c := range h.cookies {
 			pairs = append(pairs, c.Name+"="+c.Value)
 		}
 		e.cookies = strings.Join(pairs, "; ")
 	}
-	if post := h.Request.PostData; post != nil {
-		text := string(post.Text)
+	if text := h.postText; h.postData {
 		switch {
-		case len(text) >= longString || r.bodies+len(text) > maxBodies || text == "" && h.Request.BodySize != 0:
+		case len(text) >= longString || r.bodies+len(text) > maxBodies || text == "" && h.bodySize != 0:
 			e.bodyCut = true
 			e.body = []byte{}
 		default:
 			r.bodies += len(text)
 			e.body = []byte(text)
 		}
-	} else if h.Request.BodySize > 0 {
+	} else if h.bodySize > 0 {
 		e.bodyCut, e.body = true, []byte{}
 	}
 	r.entries = append(r.entries, e)
@@ -449,27 +460,27 @@ func (r *harReader) add(h *harEntry) {
 
 // addPolicies keeps the policies of a document, which may be that of the page.
 func (r *harReader) addPolicies(h *harEntry, target string) {
-	values := httpHeader(h.Response.Headers)["Content-Security-Policy"]
+	values := httpHeader(h.responseHeaders)["Content-Security-Policy"]
 	size := len(strings.Join(values, ""))
-	if h.Response.Status < 200 || h.Response.Status > 599 || size == 0 || r.headers+size > maxHeaders {
+	if h.status < 200 || h.status > 599 || size == 0 || r.headers+size > maxHeaders {
 		return
 	}
 	r.headers += size
 	page, err := fetch.ParsePage(target, http.Header{"Content-Security-Policy": values}, strings.NewReader(""))
 	if err == nil {
-		r.policies[document{string(h.Pageref), page.URL}] = page
+		r.policies[document{h.pageref, page.URL}] = page
 	}
 }
 
 // isNavigation reports whether the browser has loaded a document, which CORS is not about; or something that has to be of
 // the page's own origin.
 func (h *harEntry) isNavigation() bool {
-	requested := header(h.Request.Headers)
+	requested := header(h.requestHeaders)
 	switch strings.ToLower(requested.get("Sec-Fetch-Dest")) {
 	case "document", "iframe", "frame", "embed", "object", "worker", "sharedworker", "serviceworker", "report":
 		return true
 	}
-	switch strings.ToLower(string(h.ResourceType)) {
+	switch strings.ToLower(h.resourceType) {
 	case "document", "csp-violation-report", "cspviolationreport":
 		return true
 	}
@@ -492,9 +503,12 @@ func resolvedURL(base, reference string) string {
 // origin returns the origin of the page that made a request, and the page's URL, if it is known.
 func (r *harReader) origin(e *entry) (pageOrigin, page string) {
 	page = r.pages[e.page]
-	pageOrigin = e.request.fields().origin()
-	if referer := callableURL(e.request.fields().get("Referer")); referer != "" && originOf(referer) == pageOrigin && originOf(page) != pageOrigin {
-		page = referer
+	fields := e.request.fields()
+	pageOrigin = fields.origin()
+	if originOf(page) != pageOrigin {
+		if referer := fields.page(); referer != "" {
+			page = referer
+		}
 	}
 	if pageOrigin == "" {
 		pageOrigin = originOf(page)
@@ -543,7 +557,7 @@ func (r *harReader) calls() []Call {
 			continue // of no page: a request of the browser itself, or of another program
 		}
 		c := Call{Source: HAR, Count: 1, PageURL: page, Recorded: new(Recorded)}
-		c.request(first.method, first.url, false, first.request.fields())
+		c.request(first.method, first.url, first.request.fields())
 		c.Missing = nil
 		c.PageURL = page
 		if c.Origin = pageOrigin; c.Origin == "" {
@@ -595,7 +609,7 @@ func (r *harReader) lonePreflights() (calls []Call) {
 		}
 		e.used = true
 		c := Call{Source: HAR, Count: 1, Recorded: new(Recorded)}
-		c.request(e.method, e.url, false, e.request.fields())
+		c.request(e.method, e.url, e.request.fields())
 		c.Origin, c.PageURL = r.origin(e)
 		c.Recorded.take(e)
 		c.Recorded.Failed = true
@@ -619,7 +633,7 @@ func (r *harReader) describe(c *Call, e *entry) {
 		}
 	}
 	c.Body = e.body
-	c.Recorded.BodyCut = e.bodyCut
+	c.Recorded.BodyCut, c.Recorded.HeaderCut = e.bodyCut, e.headerCut
 	c.settle()
 }
 
@@ -718,66 +732,4 @@ func (r *Recorded) take(e *entry) {
 		return
 	}
 	r.exchanges = append(r.exchanges, e.recordedExchange)
-}
-
-// shortStrings reads a JSON text with its long strings cut, so that no token of it is long.
-type shortStrings struct {
-	in       io.Reader
-	inString bool
-	length   int  // of the string so far
-	drops    bool // the rest of it
-	escaped  int  // how many bytes of an escape sequence are still to come
-}
-
-func (s *shortStrings) Read(p []byte) (int, error) {
-	for {
-		n, err := s.in.Read(p)
-		kept := s.cut(p[:n])
-		if kept > 0 || err != nil || len(p) == 0 {
-			return kept, err
-		}
-	}
-}
-
-// cut moves what is kept to the beginning, and returns its length.
-func (s *shortStrings) cut(p []byte) (kept int) {
-	for i := 0; i < len(p); {
-		if !s.inString {
-			end := bytes.IndexByte(p[i:], '"')
-			if end < 0 {
-				return kept + copy(p[kept:], p[i:])
-			}
-			kept += copy(p[kept:], p[i:i+end+1])
-			i += end + 1
-			s.inString, s.length, s.drops, s.escaped = true, 0, false, 0
-			continue
-		}
-		c := p[i]
-		s.drops = s.drops || s.escaped == 0 && s.length >= longString
-		switch {
-		case s.escaped > 0:
-			if s.escaped == 1 && c == 'u' { // \u and four digits
-				s.escaped = 5
-			}
-			s.escaped--
-		case c == '\\':
-			s.escaped = 1
-		case c == '"':
-			s.inString, s.drops = false, false
-		case s.drops:
-			end := bytes.IndexAny(p[i:], `"\`)
-			if end < 0 {
-				return kept
-			}
-			i += end
-			continue
-		}
-		if !s.drops {
-			p[kept] = c
-			kept++
-			s.length++
-		}
-		i++
-	}
-	return kept
 }

@@ -3,6 +3,9 @@ package pasted
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
 )
@@ -36,6 +39,21 @@ func (c *Call) Judge(ctx context.Context) (*fetch.Result, error) {
 		return with, nil
 	}
 	return result, nil
+}
+
+// InParallel calls a function with each number below n, in as many threads as there are: the calls of a HAR are judged one
+// without another, and there may be very many.
+func InParallel(n int, do func(i int)) {
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		running.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
+			}
+		})
+	}
+	running.Wait()
 }
 
 func judge(ctx context.Context, request fetch.Request, exchanges []fetch.Recorded) (*fetch.Result, error) {

@@ -489,7 +489,11 @@ func callOf(args []any) (*Call, error) {
 			target = absolute
 		}
 	}
-	call.request(fetchspec.NormalizeMethod(method), target, !known, h)
+	if !known {
+		target = ""
+	}
+	call.request(fetchspec.NormalizeMethod(method), givenURL(target), h)
+	call.PageURL = h.page()
 	for _, name := range unknownNames {
 		call.Header = slices.DeleteFunc(call.Header, func(f fetch.Field) bool { return strings.EqualFold(f.Name, name) })
 		call.lack(NeedHeader, name+": ...", flagHeader)

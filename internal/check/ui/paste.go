@@ -5,10 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
-	"runtime"
 	"strconv"
 	"sync"
-	"sync/atomic"
 
 	"github.com/caddy-cors/caddy-cors/internal/check"
 	"github.com/caddy-cors/caddy-cors/internal/check/pasted"
@@ -61,16 +59,7 @@ func (s *Server) readPaste(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	shown := Paste{Source: string(paste.Source), Unread: paste.Unread, Calls: make([]PastedCall, len(paste.Calls))}
-	var next atomic.Int64 // the number of the next call to judge, of which there may be very many
-	var judging sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		judging.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(paste.Calls)); i = next.Add(1) - 1 {
-				shown.Calls[i] = describe(r.Context(), &paste.Calls[i])
-			}
-		})
-	}
-	judging.Wait()
+	pasted.InParallel(len(paste.Calls), func(i int) { shown.Calls[i] = describe(r.Context(), &paste.Calls[i]) })
 	if paste.Source == pasted.HAR {
 		shown.Archive = s.archives.keep(paste.Calls)
 	}

@@ -21,7 +21,7 @@ import (
 
 // A driver evaluates expressions in the page that a browser shows.
 type driver struct {
-	t       *testing.T
+	t       testing.TB
 	ctx     context.Context
 	browser *browser
 	eval    func(expression string) (json.RawMessage, error) // of a value that JSON has
@@ -34,7 +34,7 @@ type driver struct {
 }
 
 // drive opens a page in a new browser, which ends with the test.
-func drive(t *testing.T, e engine, n network, url string) *driver {
+func drive(t testing.TB, e engine, n network, url string) *driver {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	t.Cleanup(cancel)

@@ -25,7 +25,7 @@ import (
 type engine struct {
 	name     string
 	programs []program
-	launch   func(t *testing.T, b *browser, n network, url string)
+	launch   func(t testing.TB, b *browser, n network, url string)
 
 	// inspected engines let developer tools connect to them.
 	inspected bool
@@ -54,7 +54,7 @@ type browser struct {
 }
 
 // open starts a new browser, with nothing in its profile, that shows a page.
-func (e engine) open(t *testing.T, n network, url string) *browser {
+func (e engine) open(t testing.TB, n network, url string) *browser {
 	t.Helper()
 	b := &browser{executables: e.find(t), inspected: e.inspected}
 	// Not t.TempDir, whose names grow with the test's: the path of a socket must be short.
@@ -73,7 +73,7 @@ func (e engine) open(t *testing.T, n network, url string) *browser {
 }
 
 // end ends the browser with all that belongs to it.
-func (b *browser) end(t *testing.T) {
+func (b *browser) end(t testing.TB) {
 	t.Helper()
 	if b.process != nil {
 		b.stop(t, syscall.SIGKILL)
@@ -87,13 +87,13 @@ func (b *browser) end(t *testing.T) {
 }
 
 // find returns the paths of the engine's programs.
-func (e engine) find(t *testing.T) []string {
+func (e engine) find(t testing.TB) []string {
 	t.Helper()
 	return find(t, e.name, e.programs...)
 }
 
 // find returns the paths of programs. Without them, the test is skipped, or fails where they are required.
-func find(t *testing.T, name string, programs ...program) []string {
+func find(t testing.TB, name string, programs ...program) []string {
 	t.Helper()
 	var paths []string
 	for _, p := range programs {
@@ -115,7 +115,7 @@ func find(t *testing.T, name string, programs ...program) []string {
 
 // launchChromium maps names by Chromium's own resolver. Through a proxy, it would keep 32 connections at most, and close
 // those with live requests on them.
-func launchChromium(t *testing.T, b *browser, n network, url string) {
+func launchChromium(t testing.TB, b *browser, n network, url string) {
 	t.Helper()
 	var rules []string
 	for name, address := range n.addresses {
@@ -196,7 +196,7 @@ user_pref("marionette.port", 0);
 user_pref("remote.prefs.recommended", false);
 `
 
-func launchFirefox(t *testing.T, b *browser, n network, url string) {
+func launchFirefox(t testing.TB, b *browser, n network, url string) {
 	t.Helper()
 	host, port, err := net.SplitHostPort(serveSOCKS(t, n))
 	if err != nil {
@@ -232,7 +232,7 @@ func fingerprint(certificate *x509.Certificate) string {
 }
 
 // launchWebKit starts the browser on an X server of its own, because it has no headless mode.
-func launchWebKit(t *testing.T, b *browser, n network, url string) {
+func launchWebKit(t testing.TB, b *browser, n network, url string) {
 	t.Helper()
 	n.certificates(t) // it cannot be told which certificates are fine, so see that all are
 	read, write, err := os.Pipe()

@@ -66,7 +66,7 @@ func (n network) client(t *testing.T) *http.Client {
 }
 
 // certificates returns, by their names in the network, the chain that each TLS server shows, verified.
-func (n network) certificates(t *testing.T) map[string][]*x509.Certificate {
+func (n network) certificates(t testing.TB) map[string][]*x509.Certificate {
 	t.Helper()
 	chains := make(map[string][]*x509.Certificate)
 	for name := range n.addresses {

@@ -57,7 +57,7 @@ func (o *output) snapshot() (text string, changed <-chan struct{}) {
 }
 
 // start runs a program, which sees nothing of this process's environment but the path.
-func start(t *testing.T, command *exec.Cmd, home string, environment ...string) *process {
+func start(t testing.TB, command *exec.Cmd, home string, environment ...string) *process {
 	t.Helper()
 	p := &process{command: command, ended: make(chan struct{})}
 	command.Env = append([]string{
@@ -91,7 +91,7 @@ func start(t *testing.T, command *exec.Cmd, home string, environment ...string) 
 }
 
 // stop sends a signal to the whole group and waits for its end.
-func (p *process) stop(t *testing.T, signal syscall.Signal) {
+func (p *process) stop(t testing.TB, signal syscall.Signal) {
 	t.Helper()
 	if err := syscall.Kill(-p.command.Process.Pid, signal); err != nil && err != syscall.ESRCH {
 		t.Error(err)

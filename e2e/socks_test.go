@@ -26,7 +26,7 @@ const (
 // serveSOCKS starts a SOCKS server for browsers that cannot map names by themselves. It connects to the network and
 // refuses every other name, and every bare address, which keeps a browser's own traffic off the world's network. It
 // ends with the test.
-func serveSOCKS(t *testing.T, n network) (address string) {
+func serveSOCKS(t testing.TB, n network) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -30,7 +30,7 @@ type uiCommand struct {
 }
 
 // startUI starts the command, with what belongs to it in a folder.
-func startUI(t *testing.T, dir string, arguments ...string) *uiCommand {
+func startUI(t testing.TB, dir string, arguments ...string) *uiCommand {
 	t.Helper()
 	binary, err := livecaddy.Binary()
 	if err != nil {
@@ -80,7 +80,7 @@ func (d *driver) fill(values map[string]string) {
 }
 
 // folder is a new one with files, whose path is short enough for a browser's sockets.
-func folder(t *testing.T, files map[string]string) string {
+func folder(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {

@@ -244,6 +244,24 @@ var differences = []difference{
 		example: script{url: secureAPI, hops: []hop{redirectTo(302, plainAPI+"{path}/1"), allowAll}, document: &document{meta: "upgrade-insecure-requests"}},
 	},
 	{
+		name:    "firefox-resource-policy",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.FirefoxResourcePolicy),
+		verdict: true,
+		example: script{kind: fetch.KindImage, noCORS: true, credentials: true, url: secureAPI, document: &document{header: []fetch.Field{
+			{Name: "Cross-Origin-Embedder-Policy", Value: "require-corp"},
+		}}, hops: []hop{{actual: answer{status: 200, fields: []fetch.Field{
+			{Name: "Content-Type", Value: "image/gif"}, {Name: "Cross-Origin-Resource-Policy", Value: "same-origin, cross-origin"},
+		}}}}},
+	},
+	{
+		name:    "firefox-style-redirect",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.FirefoxStyleRedirect),
+		verdict: true,
+		example: script{kind: fetch.KindStyle, url: secureAPI, hops: []hop{redirectTo(302, "{path}/1"), withStatus(200, "x")}},
+	},
+	{
 		name:    "firefox-silent-port",
 		engines: []fetch.Engine{fetch.Firefox},
 		applies: warned(fetch.FirefoxSilentPort),

@@ -50,6 +50,7 @@ func (f *fetch) resourcePolicyCheck(response *response, at Part) error {
 	}
 	sameOriginByDefault := f.page.Embedding == RequireCORP || f.page.Embedding == Credentialless && response.includesCredentials
 	if sameOriginByDefault && !f.resourcePolicyAllows("same-origin") {
+		f.warnResourcePolicy(policy)
 		return f.networkError(EmbedderPolicy, at, fmt.Sprintf("net::ERR_BLOCKED_BY_RESPONSE.NotSameOriginAfterDefaultedToSameOriginByCoep: the page has Cross-Origin-Embedder-Policy: %s, and the response has no Cross-Origin-Resource-Policy that allows it.", f.page.Embedding), string(f.page.Embedding))
 	}
 	return nil

@@ -32,7 +32,9 @@ const (
 	FirefoxDroppedHeaders       WarningCode = "firefox-dropped-headers"
 	StyleType                   WarningCode = "style-type"
 	FirefoxPartialImage         WarningCode = "firefox-partial-image"
+	FirefoxResourcePolicy       WarningCode = "firefox-resource-policy"
 	FirefoxSilentPort           WarningCode = "firefox-silent-port"
+	FirefoxStyleRedirect        WarningCode = "firefox-style-redirect"
 	FirefoxUpgradedOrigin       WarningCode = "firefox-upgraded-origin"
 	FirefoxPreflightOrigin      WarningCode = "firefox-preflight-origin"
 	RedirectPreflight           WarningCode = "redirect-preflight"
@@ -161,6 +163,16 @@ func (f *fetch) warnStyleType(contentType string) {
 			engines = append(engines, Chromium)
 		}
 		f.warn(StyleType, fmt.Sprintf("The type %q is not well-formed, and browsers do not agree on style sheets of such a type.", contentType), engines...)
+	}
+	if f.redirects() > 0 {
+		f.warn(FirefoxStyleRedirect, "The style sheet has no type that can be read. After a redirect, Firefox does not apply such a one.", Firefox)
+	}
+}
+
+// warnResourcePolicy is about a policy that is none of the three, of a response that a page with require-corp embeds.
+func (f *fetch) warnResourcePolicy(policy string) {
+	if policy != "" && f.page.Embedding == RequireCORP {
+		f.warn(FirefoxResourcePolicy, fmt.Sprintf("The response's Cross-Origin-Resource-Policy is %q, which is not a policy and counts as none. Firefox takes any value for permission, though, and does not block the response.", policy), Firefox)
 	}
 }
 

@@ -129,6 +129,124 @@ var differences = []difference{
 		example: script{kind: fetch.KindImage, noCORS: true, framed: true, url: secureAPI, hops: []hop{allowAll}},
 	},
 	{
+		name:    "opaque-response-blocking",
+		engines: []fetch.Engine{fetch.Chromium, fetch.Firefox},
+		applies: warned(fetch.OpaqueResponseBlocking),
+		verdict: true,
+		example: script{kind: fetch.KindImage, noCORS: true, credentials: true, url: secureAPI, hops: []hop{{actual: answer{status: 200, fields: []fetch.Field{{Name: "Content-Type", Value: "text/csv"}}}}}},
+	},
+	{
+		name:    "opaque-response-blocking",
+		engines: []fetch.Engine{fetch.Chromium, fetch.Firefox},
+		applies: warned(fetch.OpaqueResponseBlocking),
+		verdict: true,
+		example: script{kind: fetch.KindMedia, noCORS: true, credentials: true, url: secureAPI, hops: []hop{{actual: answer{status: 200, fields: []fetch.Field{{Name: "Content-Type", Value: "application/json"}, {Name: "X-Content-Type-Options", Value: "nosniff"}}}}}},
+	},
+	{
+		name:    "opaque-response-blocking",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.OpaqueResponseBlocking),
+		verdict: true,
+		example: script{kind: fetch.KindImage, noCORS: true, credentials: true, url: secureAPI, hops: []hop{{actual: answer{status: 200, fields: []fetch.Field{{Name: "Content-Type", Value: "text/plain"}, {Name: "X-Content-Type-Options", Value: "nosniff"}}}}}},
+	},
+	{
+		name:    "opaque-response-blocking",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.OpaqueResponseBlocking),
+		verdict: true,
+		example: script{kind: fetch.KindScript, noCORS: true, credentials: true, url: secureAPI, hops: []hop{{actual: answer{status: 206, fields: []fetch.Field{{Name: "Content-Type", Value: "text/html"}, {Name: "Content-Range", Value: "bytes 0-4/5"}}}}}},
+	},
+	{
+		name:    "partial-content",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.PartialContent),
+		verdict: true,
+		example: script{kind: fetch.KindMedia, url: secureAPI, hops: []hop{withStatus(206, "audio/wav")}},
+	},
+	{
+		name:    "partial-content",
+		engines: []fetch.Engine{fetch.Chromium, fetch.Firefox},
+		applies: warned(fetch.PartialContent),
+		verdict: true,
+		example: script{kind: fetch.KindMedia, noCORS: true, credentials: true, url: secureAPI, hops: []hop{{actual: answer{status: 206, fields: []fetch.Field{{Name: "Content-Type", Value: "audio/wav"}, {Name: "Content-Range", Value: "bytes 5-843/844"}}}}}},
+	},
+	{
+		name:    "partial-content",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.PartialContent),
+		verdict: true,
+		example: script{kind: fetch.KindScript, noCORS: true, credentials: true, url: secureAPI, hops: []hop{{actual: answer{status: 206, fields: []fetch.Field{{Name: "Content-Type", Value: "text/javascript"}, {Name: "Content-Range", Value: "bytes 5-9/10"}}}}}},
+	},
+	{
+		name:    "chromium-proxy-status",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.ChromiumProxyStatus),
+		verdict: true,
+		example: script{url: secureAPI, hops: []hop{withStatus(407, "text/plain")}},
+	},
+	{
+		name:    "lenient-status",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.LenientStatus),
+		verdict: true,
+		example: script{kind: fetch.KindMedia, url: secureAPI, hops: []hop{withStatus(300, "audio/wav")}},
+	},
+	{
+		name:    "repeated-location",
+		engines: []fetch.Engine{fetch.Chromium, fetch.Firefox},
+		applies: warned(fetch.RepeatedLocation),
+		verdict: true,
+		example: script{url: secureAPI, hops: []hop{{actual: redirected(redirected(allowAll.actual, 302, "{path}/1"), 302, "{path}/1")}, allowAll}},
+	},
+	{
+		name:    "repeated-location",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.RepeatedLocation),
+		verdict: true,
+		example: script{url: securePage, hops: []hop{{actual: redirected(redirected(allowAll.actual, 302, "{path}/1"), 302, "{path}/2")}, allowAll}},
+	},
+	{
+		name:    "repeated-location",
+		engines: []fetch.Engine{fetch.Chromium, fetch.Firefox},
+		applies: warned(fetch.RepeatedLocation),
+		verdict: true,
+		example: script{url: secureAPI, hops: []hop{{actual: redirected(redirected(allowAll.actual, 200, "{path}/1"), 200, "{path}/2")}}},
+	},
+	{
+		name:    "repeated-type",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.RepeatedType),
+		verdict: true,
+		example: script{kind: fetch.KindStyle, url: secureAPI, hops: []hop{withStatus(200, "text/html, text/css")}},
+	},
+	{
+		name:    "style-type",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.StyleType),
+		verdict: true,
+		example: script{kind: fetch.KindStyle, noCORS: true, credentials: true, url: secureAPI, hops: []hop{{actual: answer{status: 200, fields: []fetch.Field{{Name: "Content-Type", Value: "application/x-unknown-content-type"}}}}}},
+	},
+	{
+		name:    "webkit-authorization",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitAuthorization),
+		verdict: true,
+		example: script{url: securePage, header: []fetch.Field{{Name: "Authorization", Value: "Bearer x"}}, document: &document{meta: "upgrade-insecure-requests"}, hops: []hop{
+			redirectTo(302, plainPage+"{path}/1"),
+			allowAll,
+		}},
+	},
+	{
+		name:    "webkit-delete",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitDelete),
+		verdict: true,
+		example: script{url: securePage, method: "DELETE", document: &document{meta: "upgrade-insecure-requests"}, hops: []hop{
+			redirectTo(307, plainPage+"{path}/1"),
+			allowAll,
+		}},
+	},
+	{
 		name:    "policy-port",
 		engines: []fetch.Engine{fetch.Firefox, fetch.WebKit},
 		applies: warned(fetch.PolicyPort),
@@ -271,14 +389,14 @@ var differences = []difference{
 	{
 		name:    "firefox-preflight-cache",
 		engines: []fetch.Engine{fetch.Firefox},
-		applies: func(r run, e fetch.Engine) bool {
-			return e == fetch.Firefox && r.hasStep(func(s fetch.Step) bool { return s.Outcome == fetch.Cached }) &&
-				r.hasExchange(func(x *fetch.Exchange) bool {
-					return x.Preflight && strings.Contains(fmt.Sprint(
-						x.ResponseHeader["Access-Control-Allow-Methods"], x.ResponseHeader["Access-Control-Allow-Headers"]), "*")
-				})
-		},
+		applies: forgottenByFirefox,
 		example: script{url: secureAPI, method: "PUT", times: 2, hops: []hop{allowAll}},
+	},
+	{
+		name:    "firefox-preflight-cache",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: forgottenByFirefox,
+		example: script{url: secureAPI, method: "PUT", times: 2, hops: []hop{credentialed("600, 600")}},
 	},
 	{
 		name:    "firefox-preflight-origin",
@@ -473,6 +591,17 @@ func redirectedWithoutCORS(r run, e fetch.Engine) bool {
 		redirected = redirected || s.Outcome == fetch.Redirect
 		return redirected && s.Exchange != nil && s.Exchange.Method == http.MethodPost && s.Exchange.RequestHeader.Get("Sec-Fetch-Mode") != "cors"
 	})
+}
+
+// forgottenByFirefox reports whether a preflight is remembered whose answer has a *, or an age that is not a number.
+func forgottenByFirefox(r run, e fetch.Engine) bool {
+	return e == fetch.Firefox && r.hasStep(func(s fetch.Step) bool { return s.Outcome == fetch.Cached }) &&
+		r.hasExchange(func(x *fetch.Exchange) bool {
+			h := x.ResponseHeader
+			lists := fmt.Sprint(h["Access-Control-Allow-Methods"], h["Access-Control-Allow-Headers"])
+			age := strings.Join(h["Access-Control-Max-Age"], ", ")
+			return x.Preflight && (strings.Contains(lists, "*") || strings.Trim(age, "0123456789") != "")
+		})
 }
 
 // hitsCacheForNull reports whether a preflight is remembered whose Origin was null, for a frame or after a redirect.

@@ -47,9 +47,9 @@ const (
 
 func seenOf(kind fetch.Kind) seen {
 	switch kind {
-	case fetch.KindBeacon, fetch.KindFont, fetch.KindMedia, fetch.KindManifest:
+	case fetch.KindBeacon, fetch.KindManifest:
 		return nothing
-	case fetch.KindEventSource, fetch.KindScript, fetch.KindModule, fetch.KindStyle, fetch.KindImage, fetch.KindWebSocket:
+	case fetch.KindEventSource, fetch.KindFont, fetch.KindMedia, fetch.KindScript, fetch.KindModule, fetch.KindStyle, fetch.KindImage, fetch.KindWebSocket:
 		return loaded
 	}
 	return response

@@ -83,12 +83,13 @@ func (g generator) script() script {
 		choice[fetch.Kind]{60, fetch.KindFetch}, choice[fetch.Kind]{8, fetch.KindXHR}, choice[fetch.Kind]{4, fetch.KindXHRUpload},
 		choice[fetch.Kind]{2, fetch.KindStream}, choice[fetch.Kind]{4, fetch.KindBeacon}, choice[fetch.Kind]{4, fetch.KindEventSource},
 		choice[fetch.Kind]{3, fetch.KindFont}, choice[fetch.Kind]{5, fetch.KindScript}, choice[fetch.Kind]{3, fetch.KindModule},
-		choice[fetch.Kind]{3, fetch.KindStyle}, choice[fetch.Kind]{5, fetch.KindImage}, choice[fetch.Kind]{2, fetch.KindWebSocket},
+		choice[fetch.Kind]{3, fetch.KindStyle}, choice[fetch.Kind]{5, fetch.KindImage}, choice[fetch.Kind]{3, fetch.KindMedia},
+		choice[fetch.Kind]{2, fetch.KindWebSocket},
 	)
 	switch s.kind {
 	case fetch.KindFetch:
 		s.noCORS = g.percent(8)
-	case fetch.KindScript, fetch.KindStyle, fetch.KindImage:
+	case fetch.KindScript, fetch.KindStyle, fetch.KindImage, fetch.KindMedia:
 		s.noCORS = g.percent(50)
 	}
 	if !s.framed && g.percent(30) {
@@ -169,13 +170,16 @@ func (g generator) otherKind(s script) script {
 			add("Content-Type", types[0])
 		} else if g.percent(80) {
 			add("Content-Type", types...)
+			if g.percent(10) {
+				add("Content-Type", types[:len(types)-1]...)
+			}
 		}
 		if g.percent(15) {
 			add("X-Content-Type-Options", "nosniff", "NOSNIFF", "nosniff,", "x", "x, nosniff")
 		}
 		last.raw = false // it needs its body
-		if slices.Contains([]int{204, 205, 304}, last.status) && s.kind == fetch.KindImage {
-			last.status = 200
+		if last.status == 206 && g.percent(50) {
+			add("Content-Range", "bytes 0-4/5", "bytes 0-1023/1024", "bytes 7-11/12", "bytes */5", "x")
 		}
 	}
 	if s.noCORS && g.percent(50) {
@@ -187,13 +191,16 @@ func (g generator) otherKind(s script) script {
 	return s
 }
 
-// typesOf are Content-Types of responses: first the right one.
+// typesOf are Content-Types of responses: first the right one. Where there is a picture, none is that of another format
+// which an engine draws, such as SVG, or PDF in WebKit.
 var typesOf = map[fetch.Kind][]string{
 	fetch.KindEventSource: {"text/event-stream", "text/event-stream;charset=utf-8", "text/plain", "TEXT/EVENT-STREAM", "application/json", "", noField},
 	fetch.KindScript:      {"text/javascript", "application/javascript", "text/plain", "image/png", "text/csv", "text/html", "application/json", "audio/mpeg", "application/octet-stream", "", noField},
 	fetch.KindModule:      {"text/javascript", "application/javascript;charset=utf-8", "text/plain", "image/png", "text/html", "text/ecmascript", "", noField},
 	fetch.KindStyle:       {"text/css", "text/css;charset=utf-8", "text/plain", "text/html", "TEXT/CSS", "", noField, "x", "text/", "*/*", "application/x-unknown-content-type"},
-	fetch.KindImage:       {"image/gif", "image/gif"},
+	fetch.KindImage:       {"image/gif", "image/png", "text/plain", "text/html", "application/json", "application/gzip", "text/csv", "application/octet-stream", "", noField},
+	fetch.KindMedia:       {"audio/wav", "audio/x-wav", "text/plain", "text/html", "application/rss+xml", "application/zip", "text/event-stream", "application/octet-stream", "", noField},
+	fetch.KindFont:        {"font/ttf", "text/html", "application/octet-stream", "", noField},
 }
 
 // hops makes the answers: some redirects, and what is at the end of them.
@@ -216,6 +223,9 @@ func (g generator) hops(s *script) {
 		}
 		if ok {
 			h.actual.fields = append(h.actual.fields, fetch.Field{Name: "Location", Value: location})
+			if location != "" && g.percent(2) {
+				h.actual.fields = append(h.actual.fields, fetch.Field{Name: "Location", Value: oneOf(g, location, next+fmt.Sprintf("{path}/%d", i+1))})
+			}
 		}
 		s.hops = append(s.hops, h)
 		current = next
@@ -268,7 +278,7 @@ func (g generator) policy() string {
 	}
 	var directives []string
 	for range 1 + g.IntN(3) {
-		name := oneOf(g, "connect-src", "connect-src", "img-src", "font-src", "style-src", "style-src-elem", "script-src", "script-src-elem", "default-src", "default-src", "Connect-Src")
+		name := oneOf(g, "connect-src", "connect-src", "img-src", "font-src", "media-src", "style-src", "style-src-elem", "script-src", "script-src-elem", "default-src", "default-src", "Connect-Src")
 		value := sources()
 		switch {
 		case name == "script-src" || name == "script-src-elem":
@@ -351,7 +361,10 @@ func (g generator) hop(s *script, good int) hop {
 	if h.preflight.status > 300 && h.preflight.status < 309 && g.percent(70) {
 		h.preflight.fields = append(h.preflight.fields, fetch.Field{Name: "Location", Value: "{path}/0"})
 	}
-	maxAge := choose(g, choice[string]{85, "600"}, choice[string]{10, "0"}, choice[string]{5, "99999999999"})
+	maxAge := choose(g,
+		choice[string]{80, "600"}, choice[string]{10, "0"}, choice[string]{5, "99999999999"}, choice[string]{1, "-1"}, choice[string]{1, ""},
+		choice[string]{1, "600, 600"}, choice[string]{1, "5m"}, choice[string]{1, "1.5"},
+	)
 	h.preflight.fields = append(h.preflight.fields, fetch.Field{Name: "Access-Control-Max-Age", Value: maxAge})
 	g.allowMethods(&h.preflight, s.method, good)
 	g.allowHeaders(&h.preflight, s.header, good)
@@ -360,9 +373,15 @@ func (g generator) hop(s *script, good int) hop {
 		choice[int]{60, 200}, choice[int]{2, 201}, choice[int]{2, 203}, choice[int]{3, 204}, choice[int]{1, 205},
 		choice[int]{2, 206}, choice[int]{2, 300}, choice[int]{2, 302}, choice[int]{1, 304}, choice[int]{1, 305},
 		choice[int]{1, 306}, choice[int]{2, 400}, choice[int]{2, 401}, choice[int]{2, 403}, choice[int]{3, 404},
-		choice[int]{1, 410}, choice[int]{1, 418}, choice[int]{1, 422}, choice[int]{2, 429}, choice[int]{3, 500},
+		choice[int]{1, 407}, choice[int]{1, 410}, choice[int]{1, 418}, choice[int]{1, 422}, choice[int]{2, 429}, choice[int]{3, 500},
 	)
 	g.exposeHeaders(&h.actual)
+	for _, a := range []*answer{&h.preflight, &h.actual} {
+		if g.percent(4) {
+			early := g.answer(s, 50)
+			a.early, a.raw = append(early.fields, fetch.Field{Name: "Link", Value: "</x>; rel=preconnect"}), false
+		}
+	}
 	return h
 }
 

@@ -104,9 +104,10 @@ const makers = {
   eventsource: ({url, credentials}) => makeSource(new EventSource(url, {withCredentials: credentials})),
   websocket: ({url}) => makeSource(new WebSocket(url)),
   font: async ({url}) => {
-    await new FontFace('Font', `url(${url})`).load().catch(() => {})
+    await new FontFace('Font', `url(${url})`).load()
     return {loaded: true}
   },
+  media: call => makeElement('audio', {preload: 'metadata'}, call),
   script: call => makeElement('script', {}, call),
   module: call => makeElement('script', {type: 'module'}, call),
   style: makeStyle,

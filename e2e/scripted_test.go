@@ -10,6 +10,7 @@ import (
 	"crypto/sha1"
 	"crypto/tls"
 	"crypto/x509"
+	_ "embed"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -107,7 +108,9 @@ const noField = "{none}"
 type answer struct {
 	status int
 	fields []fetch.Field
-	raw    bool // values have white space around them, which Go's server would remove
+	early  []fetch.Field // of a 103 that goes before it
+	body   string        // that of the kind if it is empty
+	raw    bool          // values have white space around them, which Go's server would remove
 }
 
 // String describes it in a few lines, so that a person can follow it.
@@ -341,6 +344,13 @@ func (s *scriptedServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header := w.Header()
+	if answer.early != nil {
+		for _, field := range answer.early {
+			header[field.Name] = append(header[field.Name], field.Value)
+		}
+		w.WriteHeader(http.StatusEarlyHints)
+		clear(header)
+	}
 	header["Date"] = nil
 	for _, field := range fields {
 		if field.Value == noField { // Go's server would make one up
@@ -352,15 +362,28 @@ func (s *scriptedServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(answer.status)
 	if hasBody := answer.status >= 200 && !slices.Contains([]int{204, 205, 304}, answer.status); hasBody && r.Method != http.MethodHead {
 		body := "hello"
-		if b, ok := bodies[s.scripts[number].kind]; ok && (header.Get("Location") == "" || answer.status < 300) {
+		switch b, ok := bodies[s.scripts[number].kind]; {
+		case answer.body != "":
+			body = answer.body
+		case ok && (header.Get("Location") == "" || answer.status < 300):
 			body = b
 		}
 		io.WriteString(w, body)
 	}
 }
 
+// square is a font whose glyphs are triangles. All of it is written for these tests.
+//
+//go:embed square.ttf
+var square string
+
+// silence is a tenth of a second of sound, in WAV.
+var silence = "RIFF\x44\x03\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data\x20\x03\x00\x00" + strings.Repeat("\x80", 800)
+
 // bodies are what the kinds can use: a picture of one pixel, in GIF. All others take anything.
 var bodies = map[fetch.Kind]string{
+	fetch.KindFont:        square,
+	fetch.KindMedia:       silence,
 	"":                    "hello",
 	fetch.KindScript:      "var a",
 	fetch.KindModule:      "var a",

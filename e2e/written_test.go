@@ -39,6 +39,24 @@ var writtenScripts = write(append(webSocketScripts(),
 	script{name: "an image without a body", verdict: "error-status", kind: fetch.KindImage, noCORS: true, credentials: true, url: secureAPI, hops: []hop{withStatus(205, "image/gif")}},
 	script{name: "a script without a body", verdict: "allowed", kind: fetch.KindScript, noCORS: true, credentials: true, url: secureAPI, hops: []hop{withStatus(204, "text/javascript")}},
 
+	script{name: "a font without a body", verdict: "error-status", kind: fetch.KindFont, url: secureAPI, hops: []hop{withStatus(204, "font/ttf")}},
+	script{name: "a sound without a body", verdict: "error-status", kind: fetch.KindMedia, noCORS: true, credentials: true, url: secureAPI, hops: []hop{withStatus(204, "audio/wav")}},
+	script{name: "a font of another origin", verdict: "allowed", kind: fetch.KindFont, url: secureAPI, hops: []hop{withStatus(200, "font/ttf")}},
+	script{name: "a font that is not allowed", verdict: "missing-allow-origin", kind: fetch.KindFont, url: secureAPI, hops: []hop{{actual: answer{status: 200}}}},
+	script{name: "a sound of another origin", verdict: "allowed", kind: fetch.KindMedia, url: secureAPI, hops: []hop{withStatus(200, "audio/wav")}},
+	script{name: "a sound that is not allowed", verdict: "missing-allow-origin", kind: fetch.KindMedia, url: secureAPI, hops: []hop{{actual: answer{status: 200}}}},
+	script{name: "the beginning of a sound", verdict: "allowed", kind: fetch.KindMedia, noCORS: true, credentials: true, url: secureAPI, hops: []hop{{actual: answer{status: 206, fields: []fetch.Field{
+		{Name: "Content-Type", Value: "audio/wav"}, {Name: "Content-Range", Value: "bytes 0-843/844"},
+	}}}}},
+
+	script{name: "early hints before what allows it", verdict: "allowed", url: secureAPI, method: "PUT", hops: []hop{{
+		preflight: answer{status: 204, fields: allowAll.preflight.fields, early: []fetch.Field{{Name: "Link", Value: "</x>; rel=preconnect"}}},
+		actual:    answer{status: 200, fields: allowAll.actual.fields, early: []fetch.Field{{Name: "Link", Value: "</x>; rel=preconnect"}}},
+	}}},
+	script{name: "early hints that alone allow it", verdict: "missing-allow-origin", url: secureAPI, hops: []hop{{
+		actual: answer{status: 200, early: []fetch.Field{{Name: "Access-Control-Allow-Origin", Value: "*"}}},
+	}}},
+
 	script{name: "20 redirects", verdict: "allowed", url: secureAPI, hops: chain(20)},
 	script{name: "21 redirects", verdict: "too-many-redirects", url: secureAPI, hops: chain(21)},
 	script{name: "20 redirects within the page's origin", verdict: "allowed", url: securePage, hops: chain(20)},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nlnwa/whatwg-url/url"
@@ -26,6 +27,7 @@ const (
 	PolicyWebSocketSource       WarningCode = "policy-websocket-source"
 	WebKitUpgradedLoopback      WarningCode = "webkit-upgraded-loopback"
 	WebKitFont                  WarningCode = "webkit-font"
+	ChromiumProxyStatus         WarningCode = "chromium-proxy-status"
 	ChromiumRedirectCredentials WarningCode = "chromium-redirect-credentials"
 	ChromiumSafelist            WarningCode = "chromium-safelist"
 	EmptyLocation               WarningCode = "empty-location"
@@ -37,8 +39,11 @@ const (
 	FirefoxStyleRedirect        WarningCode = "firefox-style-redirect"
 	FirefoxUpgradedOrigin       WarningCode = "firefox-upgraded-origin"
 	FirefoxPreflightOrigin      WarningCode = "firefox-preflight-origin"
+	PartialContent              WarningCode = "partial-content"
 	RedirectPreflight           WarningCode = "redirect-preflight"
 	RepeatedHeader              WarningCode = "repeated-header"
+	RepeatedLocation            WarningCode = "repeated-location"
+	RepeatedType                WarningCode = "repeated-type"
 	WebKitAuthorization         WarningCode = "webkit-authorization"
 	WebKitBodyHeaders           WarningCode = "webkit-body-headers"
 	WebKitDelete                WarningCode = "webkit-delete"
@@ -136,12 +141,17 @@ func (f *fetch) warnRedirect(location string, next *url.Url) {
 	if includesCredentials(next) {
 		f.warn(ChromiumRedirectCredentials, "The redirect's location has a username or a password, which is fine within the page's own origin. Chrome blocks it all the same.", Chromium)
 	}
-	crossOrigin := !sameOrigin(originOf(f.currentURL()), originOf(next))
+	// To Safari, a redirect that is upgraded is to the origin of the URL before that.
+	crossOrigin := f.upgraded || !sameOrigin(originOf(f.currentURL()), originOf(next))
 	if crossOrigin && f.method == http.MethodDelete {
 		f.warn(WebKitDelete, "Safari makes a GET of a DELETE that is redirected to another origin.", WebKit)
 	}
 	if crossOrigin && f.hasHeader("Authorization") {
-		f.warn(WebKitAuthorization, "Authorization is not sent to the origin that the call is redirected to. Safari does not send it either, but its preflight asks for it.", WebKit)
+		message := "Authorization is not sent to the origin that the call is redirected to. Safari does not send it either, but its preflight asks for it."
+		if f.upgraded {
+			message = "The page's policy upgrades the URL that the call is redirected to. Safari takes its origin for the one before the upgrade, and does not send Authorization to it."
+		}
+		f.warn(WebKitAuthorization, message, WebKit)
 	}
 	if f.headersDropped {
 		f.warn(FirefoxDroppedHeaders, "Headers were left out after a redirect. Firefox sends them again after the next redirect.", Firefox)
@@ -150,7 +160,11 @@ func (f *fetch) warnRedirect(location string, next *url.Url) {
 
 // warnStatus is about statuses of redirects that lead nowhere.
 func (f *fetch) warnStatus(status int) {
-	if status < 400 && f.kind != KindEventSource {
+	switch {
+	case status >= 400 || f.kind == KindEventSource:
+	case f.kind == KindMedia:
+		f.warn(LenientStatus, "Safari plays what comes with a status below 400. By the Standard, it is one from 200 to 299.", WebKit)
+	default:
 		f.warn(LenientStatus, "Chrome and Safari take what comes with a status below 400. By the Standard, it is one from 200 to 299.", Chromium, WebKit)
 	}
 }
@@ -169,6 +183,13 @@ func (f *fetch) warnStyleType(contentType string) {
 	}
 }
 
+// warnUnknownStyleType is about the one type of a style sheet that says nothing.
+func (f *fetch) warnUnknownStyleType() {
+	if f.tainting == opaque {
+		f.warn(StyleType, "The type is application/x-unknown-content-type. Firefox does not apply a style sheet of that type from another origin, unless the element has crossorigin.", Firefox)
+	}
+}
+
 // warnResourcePolicy is about a policy that is none of the three, of a response that a page with require-corp embeds.
 func (f *fetch) warnResourcePolicy(policy string) {
 	if policy != "" && f.page.Embedding == RequireCORP {
@@ -183,11 +204,78 @@ func (f *fetch) warnSilentPort() {
 	}
 }
 
-// warnPartialImage is about the one status that Firefox keeps from images without CORS, though it is not an error: nobody
-// has asked for a part.
-func (f *fetch) warnPartialImage(status int) {
-	if status == http.StatusPartialContent && f.tainting == opaque {
-		f.warn(FirefoxPartialImage, "Firefox does not show an image of another origin whose status is 206, unless the element has crossorigin.", Firefox)
+// warnPartial is about a part of something, of which nobody has asked for a part, or for all from the first byte on. The
+// Standard has no question about it.
+func (f *fetch) warnPartial(response *response) {
+	if response.status != http.StatusPartialContent {
+		return
+	}
+	contentRange, ok := get(response.header, "Content-Range")
+	start, valid := rangeStart(contentRange)
+	fromStart := valid && start == 0
+	isOpaque := f.tainting == opaque
+	switch f.kind {
+	case KindImage:
+		if isOpaque && !fromStart {
+			f.warn(FirefoxPartialImage, "Firefox does not show an image of another origin whose status is 206, and whose Content-Range does not begin with the first byte, unless the element has crossorigin.", Firefox)
+		}
+	case KindMedia:
+		switch {
+		case fromStart:
+		case ok || isOpaque:
+			f.warn(PartialContent, "The response has the status 206, and its Content-Range does not begin with the first byte. Chrome and Firefox do not play that.", Chromium, Firefox)
+		default:
+			f.warn(PartialContent, "The response has the status 206, and no Content-Range. Chrome does not play that.", Chromium)
+		}
+		return
+	}
+	if isOpaque && valid && start > 0 {
+		f.warn(PartialContent, "The response has the status 206, and its Content-Range does not begin with the first byte. Chrome keeps that from what loads it without CORS (net::ERR_BLOCKED_BY_ORB).", Chromium)
+	}
+}
+
+// rangeStart is the number of the first byte in a Content-Range (RFC 9110, section 14.4).
+func rangeStart(contentRange string) (start int64, ok bool) {
+	positions, ok := strings.CutPrefix(contentRange, "bytes ")
+	if !ok {
+		return 0, false
+	}
+	first, _, ok := strings.Cut(positions, "-")
+	start, err := strconv.ParseInt(first, 10, 64)
+	return start, ok && err == nil
+}
+
+// warnTypes is about a response with more than one type, of which the last that can be read counts.
+func (f *fetch) warnTypes(response *response) {
+	switch f.kind {
+	case KindScript, KindModule, KindStyle, KindEventSource:
+		if contentType, _ := get(response.header, "Content-Type"); len(fetchspec.DecodeAndSplit(contentType)) > 1 {
+			f.warn(RepeatedType, "The response has more than one type, and the last that can be read counts. Safari may take another one.", WebKit)
+		}
+	}
+}
+
+// warnProxyStatus is about a status that only a proxy can have, and that proxies have to themselves.
+func (f *fetch) warnProxyStatus(response *response) {
+	if response.status == http.StatusProxyAuthRequired {
+		f.warn(ChromiumProxyStatus, "Chrome blocks a response with the status 407 that does not come from a proxy.", Chromium)
+	}
+}
+
+// warnLocations is about a response with more than one Location, whatever its status is.
+func (f *fetch) warnLocations(response *response) {
+	locations := response.header.Values("Location")
+	if len(locations) < 2 {
+		return
+	}
+	equal := len(slices.Compact(slices.Clone(locations))) == 1
+	switch {
+	case !isRedirectStatus(response.status) && !equal:
+		f.warn(RepeatedLocation, "The response has several Location fields that differ. Chrome and Firefox block that, whatever the status is.", Chromium, Firefox)
+	case isRedirectStatus(response.status) && equal:
+		f.warn(RepeatedLocation, "The redirect has the same Location more than once. Chrome and Firefox follow it, and Safari takes all of them together for one URL.", Chromium, Firefox, WebKit)
+	case isRedirectStatus(response.status):
+		f.warn(RepeatedLocation, "The redirect has several Location fields that differ. Safari takes all of them together for one URL.", WebKit)
 	}
 }
 

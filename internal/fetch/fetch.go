@@ -270,7 +270,7 @@ const (
 	NoCORSHeader           WarningCode = "no-cors-header"           // the same, in the mode no-cors
 	MethodCase             WarningCode = "method-case"              // the method is written in lower case, and sent so
 	OpaqueResponse         WarningCode = "opaque-response"          // what a script cannot do with it
-	OpaqueResponseBlocking WarningCode = "opaque-response-blocking" // Chromium's, of HTML, XML and JSON
+	OpaqueResponseBlocking WarningCode = "opaque-response-blocking" // Chromium's and Firefox's, of HTML, XML, JSON and documents
 	CookieNotSent          WarningCode = "cookie-not-sent"          // to another host, or without credentials
 	PolicyCondition        WarningCode = "policy-condition"         // a Content-Security-Policy allows it with a nonce or a hash
 	PolicyReportOnly       WarningCode = "policy-report-only"       // one that only reports would block it

@@ -324,27 +324,35 @@ func TestResponseOfKind(t *testing.T) {
 	}
 }
 
-// Chromium has elements without CORS get no data that is meant for scripts.
+// Chromium and Firefox have elements without CORS get no data that is meant for scripts.
 func TestOpaqueResponseBlocking(t *testing.T) {
+	both := []fetch.Engine{fetch.Chromium, fetch.Firefox}
 	for _, test := range []struct {
-		name   string
-		kind   fetch.Kind
-		cors   bool
-		status int
-		header []string
-		want   bool
+		name    string
+		kind    fetch.Kind
+		cors    bool
+		status  int
+		header  []string
+		want    bool
+		engines []fetch.Engine // that block it, whatever the body is
 	}{
 		{name: "an image that is a page", kind: fetch.KindImage, header: []string{"Content-Type", "text/html; charset=utf-8"}, want: true},
-		{name: "with nosniff", kind: fetch.KindImage, header: []string{"Content-Type", "text/html", "X-Content-Type-Options", "nosniff"}, want: true},
+		{name: "with nosniff", kind: fetch.KindImage, header: []string{"Content-Type", "text/html", "X-Content-Type-Options", "nosniff"}, want: true, engines: both},
 		{name: "an image with CORS", kind: fetch.KindImage, cors: true, header: []string{"Content-Type", "text/html"}},
 		{name: "a picture", kind: fetch.KindImage, header: []string{"Content-Type", "image/png", "X-Content-Type-Options", "nosniff"}},
 		{name: "a picture in XML", kind: fetch.KindImage, header: []string{"Content-Type", "image/svg+xml"}},
 		{name: "an image without a type", kind: fetch.KindImage},
+		{name: "an image that is a document", kind: fetch.KindImage, header: []string{"Content-Type", "application/pdf"}, want: true, engines: both},
+		{name: "an image that is text", kind: fetch.KindImage, header: []string{"Content-Type", "text/plain"}},
+		{name: "an image that is text, with nosniff", kind: fetch.KindImage, header: []string{"Content-Type", "text/plain", "X-Content-Type-Options", "nosniff"}, want: true, engines: both[:1]},
 		{name: "a script that is JSON", kind: fetch.KindScript, header: []string{"Content-Type", "application/json"}, want: true},
 		{name: "a script that is a feed", kind: fetch.KindScript, header: []string{"Content-Type", "application/atom+xml"}, want: true},
+		{name: "a script that is a stream of events", kind: fetch.KindScript, header: []string{"Content-Type", "text/event-stream"}, want: true, engines: both},
 		{name: "a script", kind: fetch.KindScript, header: []string{"Content-Type", "text/javascript"}},
 		{name: "a style sheet", kind: fetch.KindStyle, header: []string{"Content-Type", "text/css"}},
-		{name: "a part of a video that is XML", kind: fetch.KindMedia, status: 206, header: []string{"Content-Type", "text/xml"}, want: true},
+		{name: "a part of a video that is XML", kind: fetch.KindMedia, status: 206, header: []string{"Content-Type", "text/xml"}, want: true, engines: both[1:]},
+		{name: "a playlist in XML", kind: fetch.KindMedia, header: []string{"Content-Type", "application/dash+xml"}},
+		{name: "a spreadsheet", kind: fetch.KindMedia, header: []string{"Content-Type", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}, want: true, engines: both},
 		{name: "a video", kind: fetch.KindMedia, status: 206, header: []string{"Content-Type", "video/mp4"}},
 		{name: "a fetch, of which no script sees anything", kind: fetch.KindFetch, header: []string{"Content-Type", "text/html"}},
 	} {
@@ -353,9 +361,11 @@ func TestOpaqueResponseBlocking(t *testing.T) {
 		if result.Verdict != fetch.Allowed {
 			t.Errorf("%s: it is %s", test.name, verdict(result))
 		}
-		got := slices.ContainsFunc(result.Warnings, func(w fetch.Warning) bool { return w.Code == fetch.OpaqueResponseBlocking })
-		if got != test.want {
+		i := slices.IndexFunc(result.Warnings, func(w fetch.Warning) bool { return w.Code == fetch.OpaqueResponseBlocking })
+		if got := i >= 0; got != test.want {
 			t.Errorf("%s: there is a warning: %v", test.name, got)
+		} else if got && !slices.Equal(result.Warnings[i].Engines, test.engines) {
+			t.Errorf("%s: the warning is about %q, want %q", test.name, result.Warnings[i].Engines, test.engines)
 		}
 	}
 }

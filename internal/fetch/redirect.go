@@ -27,6 +27,7 @@ func (f *fetch) redirectFetch(response *response) (*response, error) {
 	locationURL, err := f.locationURL(locations[0])
 	switch {
 	case err != nil, len(locations) > 1:
+		f.warnLocations(response)
 		return nil, f.networkError(InvalidRedirect, AtRedirect, fmt.Sprintf("net::ERR_INVALID_REDIRECT: the redirect's location '%s' is not a URL.", strings.Join(locations, ", ")), locations...)
 	case !isHTTP(locationURL):
 		return nil, f.networkError(RedirectScheme, AtRedirect, f.corsPolicy(fmt.Sprintf("Redirect location '%s' has a disallowed scheme for cross-origin requests.", locations[0])), locationURL.Scheme())

@@ -44,6 +44,10 @@ func (f *fetch) blockResponse(response *response) error {
 		return f.networkError(code, AtResponse, fmt.Sprintf(format, args...), essence)
 	}
 	nosniff := f.nosniff(response)
+	f.warnTypes(response)
+	f.warnPartial(response)
+	f.warnProxyStatus(response)
+	f.warnLocations(response)
 	switch f.kind {
 	case KindWebSocket:
 		return f.blockHandshake(response)
@@ -79,9 +83,11 @@ func (f *fetch) blockResponse(response *response) error {
 		if isNullBody(response.status) {
 			return f.blockEmpty(response)
 		}
-		f.warnPartialImage(response.status)
 	case KindFont, KindMedia, KindManifest:
-		if !isOKStatus(response.status) {
+		switch {
+		case isNullBody(response.status) && f.kind != KindManifest:
+			return f.blockEmpty(response)
+		case !isOKStatus(response.status):
 			return f.blockStatus(response)
 		}
 	}
@@ -112,8 +118,11 @@ func (f *fetch) isStyleSheet(response *response, essence string, nosniff bool) b
 		return true
 	case nosniff: // "should response to request be blocked due to nosniff?" (Fetch Standard, section 3.6)
 		return false
+	case essence == "application/x-unknown-content-type": // as in all browsers
+		f.warnUnknownStyleType()
+		return true
 	case essence != "":
-		return essence == "application/x-unknown-content-type" // as in all browsers
+		return false
 	}
 	contentType, _ := get(response.header, "Content-Type")
 	f.warnStyleType(contentType)

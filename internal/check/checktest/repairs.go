@@ -440,6 +440,20 @@ var Repairs = []Repair{
 		Unseen: `the global option "order cors before respond" puts it after what answered (redir)`,
 	},
 	{
+		Kind: "order", Name: "a global option, and no cors yet",
+		Site:   "{\norder cors before reverse_proxy\n}\napi.example.com {\nrespond hello\n}",
+		Diff:   []string{"-{", "-order cors before reverse_proxy", "-}", "+cors https://app.example.com"},
+		Advice: `The global option "order cors before reverse_proxy" has cors run later`,
+	},
+	{
+		Kind: "order", Name: "a global option, and a cors for other paths",
+		Site: "{\norder cors after respond\n}\napi.example.com {\ncors /public/* https://app.example.com\nrespond hello\n}", Call: "-X PUT",
+		Diff: []string{
+			"-{", "-order cors after respond", "-}", "+cors /orders* https://app.example.com {", "+allow_methods PUT", "+}",
+		},
+		Advice: `The global option "order cors after respond" has cors run later`,
+	},
+	{
 		Kind: "order", Name: "a route in which it stands last",
 		Site:   "route {\nrespond /orders hello\ncors https://app.example.com\n}",
 		Diff:   []string{"-respond /orders hello", "+respond /orders hello"},
@@ -640,6 +654,14 @@ var Repairs = []Repair{
 	},
 
 	{
+		Kind: "header", Name: "and the origin, of a preflight that the backend answers",
+		Site: "cors https://other.example.com {\nforward_preflight\n}\nheader ?Access-Control-Allow-Origin *\nreverse_proxy BACKEND", Call: "-H X-Foo:1 https://api.example.com/star",
+		Cause: "header-not-allowed",
+		Diff: []string{
+			"-cors https://other.example.com {", "+cors https://other.example.com https://app.example.com {", "+allow_headers x-foo",
+		},
+	},
+	{
 		Kind: "forwarded preflight", Name: "that the backend rejects",
 		Site: "cors https://app.example.com {\nforward_preflight\nallow_methods PUT\n}\nreverse_proxy BACKEND", Call: "-X PUT",
 		Cause: "preflight-status",
@@ -761,6 +783,17 @@ var Repairs = []Repair{
 		Kind: "opaque origin", Name: "of public data, and no cors",
 		Site: "respond hello", Call: "--origin=null",
 		Diff: []string{"+cors *"}, Advice: "For public data, the line is: cors *", Public: true,
+	},
+	{
+		Kind: "opaque origin", Name: "of public data that takes a header, and no cors",
+		Site: "respond hello", Call: "--origin=null -H X-Foo:1",
+		Diff:   []string{"+cors * {", "+allow_headers x-foo", "+}"},
+		Advice: "For public data, the line is: cors *", Public: true,
+	},
+	{
+		Kind: "opaque origin", Name: "beside a star, of a call that takes a header",
+		Site: "cors *\nrespond hello", Call: "--origin=null -H X-Foo:1", Cause: "header-not-allowed",
+		Diff: []string{"-cors *", "+cors * {", "+allow_headers x-foo", "+}"}, Public: true,
 	},
 	{
 		Kind: "opaque origin", Name: "and a list",

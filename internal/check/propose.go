@@ -596,8 +596,8 @@ func (p *proposer) headerOperations() {
 // opaque handles an origin that no line should allow, but "*".
 func (p *proposer) opaque(cause *fetch.Cause, e *exchange) {
 	d, decided := e.decisive()
-	if decided && (slices.Contains(policy.PreflightReasons, d.decision.Reason) || cause.Code == codeNotReadable) {
-		p.decided(cause, d) // the origin is allowed, and something else is missing
+	if decided && !p.check.request.Credentials && (d.decision.Outcome == policy.Allowed || slices.Contains(policy.PreflightReasons, d.decision.Reason)) {
+		p.decided(cause, d) // the origin is allowed, and something else is in the way
 		return
 	}
 	p.whyNull(cause)

@@ -54,7 +54,8 @@ func (r Repair) Args() []string {
 	return args
 }
 
-const password = "$2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG"
+// Password is that of bob, as basic_auth takes it.
+const Password = "$2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG"
 
 // Repairs are broken configurations, of kinds that people report: each blocks a call.
 var Repairs = []Repair{
@@ -120,7 +121,7 @@ var Repairs = []Repair{
 	},
 	{
 		Kind: "no cors", Name: "a page with a login before it",
-		Site: "basic_auth {\nbob " + password + "\n}\nrespond hello",
+		Site: "basic_auth {\nbob " + Password + "\n}\nrespond hello",
 		Diff: []string{"+cors https://app.example.com"},
 		Note: "status 401",
 	},
@@ -461,10 +462,10 @@ var Repairs = []Repair{
 	},
 	{
 		Kind: "order", Name: "a route after authentication",
-		Site: "route {\nbasic_auth {\nbob " + password + "\n}\ncors https://app.example.com {\nallow_headers Authorization\n}\nrespond hello\n}",
+		Site: "route {\nbasic_auth {\nbob " + Password + "\n}\ncors https://app.example.com {\nallow_headers Authorization\n}\nrespond hello\n}",
 		Call: "-H Authorization:x",
 		Diff: []string{
-			"-basic_auth {", "-bob " + password, "-}", "+basic_auth {", "+bob " + password, "+}",
+			"-basic_auth {", "-bob " + Password, "-}", "+basic_auth {", "+bob " + Password, "+}",
 		},
 		Unseen: "basic_auth answered before it",
 	},
@@ -669,7 +670,7 @@ var Repairs = []Repair{
 	},
 	{
 		Kind: "forwarded preflight", Name: "that authentication rejects",
-		Site: "cors https://app.example.com {\nforward_preflight\n}\nbasic_auth {\nbob " + password + "\n}\nrespond hello",
+		Site: "cors https://app.example.com {\nforward_preflight\n}\nbasic_auth {\nbob " + Password + "\n}\nrespond hello",
 		Call: "-H X-Foo:1", Cause: "preflight-status",
 		Diff: []string{"-forward_preflight", "+allow_headers x-foo"},
 	},

@@ -2,6 +2,7 @@ package docs_test
 
 import (
 	"cmp"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/caddy-cors/caddy-cors/internal/check"
 	"github.com/caddy-cors/caddy-cors/internal/check/checktest"
+	"github.com/caddy-cors/caddy-cors/internal/check/pasted"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 	"github.com/caddy-cors/caddy-cors/internal/markdown"
 )
@@ -294,5 +296,87 @@ func TestTroubleshootingIndex(t *testing.T) {
 	}
 	if len(all) < 50 {
 		t.Errorf("only %d messages", len(all))
+	}
+}
+
+// quotedWords are what the words in capitals of a message stand for, in one that is tried.
+var quotedWords = strings.NewReplacer(
+	"SCHEMES", "chrome, data, http, https", "SCHEME", "ftp", "SPACE", "local", "REASON", "connect-src 'self'",
+	"URL", "https://api.example.com/x", "ORIGIN", "https://app.example.com", "KIND", "fetch", "METHOD", "PUT", "NAME", "X-Token",
+	"STATUS", "200", "VALUE", "https://other.example.com", "REST", "rest",
+)
+
+// Each message of docs/troubleshooting.md can be given to caddy cors check: it is read, or told what to give in its stead.
+func TestTroubleshootingPasted(t *testing.T) {
+	page := markdown.Read(t, "troubleshooting.md")
+	begin := map[string]string{
+		"Chrome":  "Access to fetch at 'URL' from origin 'ORIGIN' has been blocked by CORS policy: ",
+		"Firefox": "Cross-Origin Request Blocked: The Same Origin Policy disallows reading the remote resource at URL. ",
+	}
+	try := func(text string) (paste *pasted.Paste) {
+		t.Helper()
+		paste, err := pasted.Read(strings.NewReader(text))
+		if err != nil {
+			unrecognized, ok := errors.AsType[*pasted.UnrecognizedError](err)
+			if !ok || unrecognized.Reason == "" {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+		return paste
+	}
+	count := 0
+	for _, section := range page.Sections() {
+		if section.Level != 2 {
+			continue
+		}
+		for _, item := range section.Items() {
+			browser, _, _ := strings.Cut(item.Text, ":")
+			browser, _, _ = strings.Cut(browser, ",")
+			if len(item.Code) != 1 || !slices.Contains([]string{"Chrome", "Firefox", "Safari"}, browser) {
+				continue
+			}
+			count++
+			message, isRest := strings.CutPrefix(item.Code[0], "… ")
+			if isRest {
+				message = begin[browser] + message
+			}
+			paste := try(quotedWords.Replace(message))
+			if isRest && (paste == nil || paste.Calls[0].URL != "https://api.example.com/x") {
+				t.Errorf("%s: it is not of the URL: %+v", message, paste)
+			}
+		}
+	}
+	if count < 50 {
+		t.Errorf("only %d messages", count)
+	}
+	tables := straight.Replace(page.Section(t, "Failed to fetch").Text() + page.Section(t, "Other words for it").Text())
+	for _, words := range []string{
+		"net::ERR_FAILED", "net::ERR_CONNECTION_REFUSED", "net::ERR_NAME_NOT_RESOLVED", "net::ERR_CERT_AUTHORITY_INVALID",
+		"net::ERR_SSL_PROTOCOL_ERROR", "net::ERR_CONNECTION_RESET", "net::ERR_EMPTY_RESPONSE", "net::ERR_BLOCKED_BY_CLIENT",
+		"Network Error", "AxiosError: Network Error", "ERR_NETWORK", "xhr poll error", "websocket error", "(failed)", "CORS error",
+		"Referrer Policy: strict-origin-when-cross-origin", `Refused to set unsafe header "NAME"`,
+		"net::ERR_BLOCKED_BY_RESPONSE.NotSameOrigin", "net::ERR_BLOCKED_BY_ORB",
+		"Cross-Origin Read Blocking (CORB) blocked cross-origin response",
+		"A resource is blocked by OpaqueResponseBlocking, please check browser console for details.",
+		"A ServiceWorker passed an opaque Response to FetchEvent.respondWith() while handling a 'cors' FetchEvent.",
+		"Failed to construct 'Worker': Script at 'URL' cannot be accessed from origin 'ORIGIN'.",
+		"Request had a target IP address space of", "navigator.sendBeacon", "431 Request Header Fields Too Large",
+		"413 Request Entity Too Large",
+	} {
+		if !strings.Contains(tables, words) {
+			t.Errorf("the page does not have %s", words)
+		}
+		if !strings.HasPrefix(words, "net::") {
+			words = quotedWords.Replace(words)
+		}
+		try(words)
+	}
+	for _, message := range []string{
+		"Http failure response for URL: 0 Unknown Error",
+		`The FetchEvent for "URL" resulted in a network error response: an "opaque" response was used for a request whose type is not no-cors`,
+	} {
+		if paste := try(quotedWords.Replace(message)); paste == nil || paste.Calls[0].URL != "https://api.example.com/x" {
+			t.Errorf("%s: it is not of the URL: %+v", message, paste)
+		}
 	}
 }

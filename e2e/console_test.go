@@ -3,13 +3,11 @@
 package e2e_test
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -414,8 +412,7 @@ func inspectChromium(t *testing.T, ctx context.Context, b *browser) func() []con
 	}
 }
 
-// Firefox has them in its console service, which Marionette's commands can ask for. A command is an array as JSON, after
-// its length.
+// Firefox has them in its console service.
 func inspectFirefox(t *testing.T, ctx context.Context, b *browser) func() []consoleMessage {
 	const messages = `
 		const [end, done] = arguments
@@ -427,55 +424,14 @@ func inspectFirefox(t *testing.T, ctx context.Context, b *browser) func() []cons
 		look()`
 	return func() []consoleMessage {
 		t.Helper()
-		text, err := b.await(ctx, "Listening on port ")
+		value, err := connectMarionette(t, ctx, b).chrome(messages, endHost)
 		if err != nil {
 			t.Fatal(err)
 		}
-		port := regexp.MustCompile(`Listening on port (\d+)`).FindStringSubmatch(text)
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", "127.0.0.1:"+port[1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		deadline, _ := ctx.Deadline()
-		_ = conn.SetDeadline(deadline)
-		from := bufio.NewReader(conn)
-		receive := func() json.RawMessage {
-			t.Helper()
-			length, err := from.ReadString(':')
-			if err != nil {
-				t.Fatal(err)
-			}
-			n, err := strconv.Atoi(strings.TrimSuffix(length, ":"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			packet := make([]byte, n)
-			if _, err := io.ReadFull(from, packet); err != nil {
-				t.Fatal(err)
-			}
-			return packet
-		}
-		command := func(name string, parameters any, value any) {
-			t.Helper()
-			text, err := json.Marshal([]any{0, 1, name, parameters})
-			if err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprintf(conn, "%d:%s", len(text), text)
-			var failure any
-			var result struct{ Value any }
-			result.Value = value
-			reply := receive()
-			if err := json.Unmarshal(reply, &[]any{nil, nil, &failure, &result}); err != nil || failure != nil {
-				t.Fatalf("%s: %s, %v", name, reply, err)
-			}
-		}
-		receive() // its greeting
 		var texts []string
-		command("WebDriver:NewSession", struct{}{}, nil)
-		command("Marionette:SetContext", map[string]any{"value": "chrome"}, nil)
-		command("WebDriver:ExecuteAsyncScript", map[string]any{"script": messages, "args": []string{endHost}}, &texts)
+		if err := json.Unmarshal(value, &texts); err != nil {
+			t.Fatal(err)
+		}
 		var all []consoleMessage
 		for _, text := range texts {
 			all = append(all, consoleMessage{text: text})

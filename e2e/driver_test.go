@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -31,6 +32,8 @@ type driver struct {
 
 	tools *devTools // that the command is one of
 	page  string    // the target that the page is
+
+	marionette *marionette // Firefox's; nil for the other engines
 }
 
 // drive opens a page in a new browser, which ends with the test.
@@ -231,64 +234,93 @@ func (d *driver) connectChromium() {
 	d.eval = func(expression string) (json.RawMessage, error) { return d.tools.eval(session, expression) }
 }
 
-// connectFirefox speaks Marionette: a command is an array as JSON, after its length.
+// A marionette is a connection to Firefox's remote control.
+type marionette struct {
+	conn net.Conn
+	from *bufio.Reader
+}
+
+// connectMarionette begins a session.
+func connectMarionette(t testing.TB, ctx context.Context, b *browser) *marionette {
+	t.Helper()
+	text, err := b.await(ctx, "Listening on port ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := regexp.MustCompile(`Listening on port (\d+)`).FindStringSubmatch(text)[1]
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	m := &marionette{conn: conn, from: bufio.NewReader(conn)}
+	if _, err := m.receive(); err != nil { // its greeting
+		t.Fatal(err)
+	}
+	if _, err := m.command("WebDriver:NewSession", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{"unhandledPromptBehavior": "ignore"}}}); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// receive reads a packet, which is JSON after its length.
+func (m *marionette) receive() (json.RawMessage, error) {
+	length, err := m.from.ReadString(':')
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.Atoi(strings.TrimSuffix(length, ":"))
+	if err != nil {
+		return nil, err
+	}
+	packet := make([]byte, n)
+	_, err = io.ReadFull(m.from, packet)
+	return packet, err
+}
+
+// command sends a command, and returns the value that it is answered with.
+func (m *marionette) command(name string, parameters any) (json.RawMessage, error) {
+	text, err := json.Marshal([]any{0, 1, name, parameters})
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(m.conn, "%d:%s", len(text), text)
+	packet, err := m.receive()
+	if err != nil {
+		return nil, err
+	}
+	var failure json.RawMessage
+	var result struct{ Value json.RawMessage }
+	if err := json.Unmarshal(packet, &[]any{nil, nil, &failure, &result}); err != nil {
+		return nil, err
+	}
+	if len(failure) > 0 { // and not null
+		return nil, fmt.Errorf("%s: %s", name, failure)
+	}
+	return result.Value, nil
+}
+
+// chrome runs the body of a function as a part of Firefox itself, and not of the page. The last of its arguments is a
+// function that it calls with its result.
+func (m *marionette) chrome(script string, arguments ...any) (value json.RawMessage, err error) {
+	in := func(context string) error {
+		_, err := m.command("Marionette:SetContext", map[string]any{"value": context})
+		return err
+	}
+	if err := in("chrome"); err != nil {
+		return nil, err
+	}
+	value, err = m.command("WebDriver:ExecuteAsyncScript", map[string]any{"script": script, "args": append([]any{}, arguments...)})
+	return value, errors.Join(err, in("content"))
+}
+
 func (d *driver) connectFirefox() {
 	d.t.Helper()
-	port := d.awaitLine("Listening on port ", `Listening on port (\d+)`)
-	conn, err := new(net.Dialer).DialContext(d.ctx, "tcp", "127.0.0.1:"+port)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	d.t.Cleanup(func() { conn.Close() })
-	deadline, _ := d.ctx.Deadline()
-	_ = conn.SetDeadline(deadline)
-	from := bufio.NewReader(conn)
-	receive := func() (json.RawMessage, error) {
-		length, err := from.ReadString(':')
-		if err != nil {
-			return nil, err
-		}
-		n, err := strconv.Atoi(strings.TrimSuffix(length, ":"))
-		if err != nil {
-			return nil, err
-		}
-		packet := make([]byte, n)
-		_, err = io.ReadFull(from, packet)
-		return packet, err
-	}
-	command := func(name string, parameters any) (json.RawMessage, error) {
-		text, err := json.Marshal([]any{0, 1, name, parameters})
-		if err != nil {
-			return nil, err
-		}
-		fmt.Fprintf(conn, "%d:%s", len(text), text)
-		packet, err := receive()
-		if err != nil {
-			return nil, err
-		}
-		var failure, result json.RawMessage
-		if err := json.Unmarshal(packet, &[]any{nil, nil, &failure, &result}); err != nil {
-			return nil, err
-		}
-		if len(failure) > 0 { // and not null
-			return nil, fmt.Errorf("%s: %s", name, failure)
-		}
-		return result, nil
-	}
-	if _, err := receive(); err != nil { // its greeting
-		d.t.Fatal(err)
-	}
-	if _, err := command("WebDriver:NewSession", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{"unhandledPromptBehavior": "ignore"}}}); err != nil {
-		d.t.Fatal(err)
-	}
+	d.marionette = connectMarionette(d.t, d.ctx, d.browser)
 	d.eval = func(expression string) (json.RawMessage, error) {
-		result, err := command("WebDriver:ExecuteScript", map[string]any{"script": "return " + expression, "args": []any{}})
-		if err != nil {
-			return nil, err
-		}
-		var of struct{ Value json.RawMessage }
-		err = json.Unmarshal(result, &of)
-		return of.Value, err
+		return d.marionette.command("WebDriver:ExecuteScript", map[string]any{"script": "return " + expression, "args": []any{}})
 	}
 }
 

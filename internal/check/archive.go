@@ -93,17 +93,35 @@ func (p *pasteCheck) checkHAR(ctx context.Context, paste *pasted.Paste) int {
 				return exitUnknown
 			}
 		}
-		fmt.Fprintln(out, "]}")
+		fmt.Fprint(out, "]")
+		if paste.OmitsFailed {
+			whole := &PastedReport{Report: new(Report)}
+			whole.warn("failed-left-out", "%s", strings.ReplaceAll(failedLeftOut, "\n", " "))
+			fmt.Fprint(out, `,"warnings": `)
+			if err := encodeJSON(out, whole.Warnings, ""); err != nil {
+				return exitUnknown
+			}
+		}
+		fmt.Fprintln(out, "}")
 		return p.withWritten(code)
 	}
 
 	var rows []*row
 	known := make(map[rowKey]*row)
 	var quick [quickChunk]rowKey
+	var ifCredentials [quickChunk]bool // it is allowed, and with credentials it would not be
+	unsure := 0                        // how many are
 	for i := range paste.Calls {
 		call := &paste.Calls[i]
 		if i%quickChunk == 0 {
-			pasted.InParallel(min(quickChunk, len(paste.Calls)-i), func(n int) { quick[n] = p.quickKey(ctx, &paste.Calls[i+n]) })
+			pasted.InParallel(min(quickChunk, len(paste.Calls)-i), func(n int) {
+				call := &paste.Calls[i+n]
+				quick[n] = p.quickKey(ctx, call)
+				ifCredentials[n] = quick[n].verdict == string(fetch.Allowed) && call.JudgeWithCredentials(ctx) != nil
+			})
+		}
+		if ifCredentials[i%quickChunk] {
+			unsure++
 		}
 		if key := quick[i%quickChunk]; key != (rowKey{}) {
 			one := known[key]
@@ -146,6 +164,7 @@ func (p *pasteCheck) checkHAR(ctx context.Context, paste *pasted.Paste) int {
 	}
 	groups := groupRows(rows)
 	p.sayTable(groups)
+	p.sayGaps(paste, unsure)
 	p.sayDetails(ctx, groups)
 	return p.withWritten(code)
 }
@@ -208,6 +227,7 @@ func (p *pasteCheck) judge(ctx context.Context, call *pasted.Call) *PastedReport
 			r.warn("browser-error", "The browser says of it: %s.", call.Recorded.Error)
 		}
 		r.warnModule(ctx, call)
+		r.warnCredentials(ctx, call)
 		return r
 	}
 	if call.Recorded.HeaderCut {
@@ -288,6 +308,36 @@ func (p *pasteCheck) sayTable(groups []*rowGroup) {
 			}
 			fmt.Fprintf(out, "  %3s  %s  %4d  %-7s  %-11s  %3s  %s\n", place, verdict, r.count, short(r.method, 7), r.kind, status, short(strings.TrimPrefix(r.url, "https://"), p.width-before))
 		}
+	}
+}
+
+// failedLeftOut is what an archive of WebKit does not tell.
+const failedLeftOut = "Safari's Web Inspector leaves failed calls out of its archives, and so all that\n" +
+	"it blocked: for those, paste the messages of the console, or the request's Copy\n" +
+	"as cURL."
+
+// sayGaps says what the browser has not written down.
+func (p *pasteCheck) sayGaps(paste *pasted.Paste, unsure int) {
+	out := p.cmd.OutOrStdout()
+	if paste.OmitsFailed {
+		fmt.Fprintf(out, "\n%s\n", failedLeftOut)
+	}
+	if unsure > 0 {
+		subject := fmt.Sprintf("%d of\nthe allowed calls are", unsure)
+		if unsure == 1 {
+			subject = "one of\nthe allowed calls is"
+		}
+		fmt.Fprintf(out, "\nFirefox does not record whether a script asks for credentials. If so, %s blocked: paste the request's Copy as cURL, and add --credentials.\n", subject)
+	}
+}
+
+// warnCredentials warns of a call that is blocked if its script asks for credentials, where the archive does not tell.
+func (r *PastedReport) warnCredentials(ctx context.Context, call *pasted.Call) {
+	if r.Verdict != string(fetch.Allowed) {
+		return
+	}
+	if cause := call.JudgeWithCredentials(ctx); cause != nil {
+		r.warn("credentials-unknown", "Firefox does not record whether a script asks for credentials. If it does, the call is blocked: %s", cause.Message)
 	}
 }
 

@@ -90,7 +90,7 @@ func (c *Check) readCall(flags caddycmd.Flags) error {
 	}
 	c.yes = flags.Bool("yes")
 	c.showSecrets = flags.Bool("show-secrets")
-	return nil
+	return r.Validate()
 }
 
 // readData reads --data.

@@ -358,6 +358,25 @@ func TestPastedArchiveModule(t *testing.T) {
 	}
 }
 
+// After the table is what the browser that made an archive has not written down.
+func TestPastedArchiveGaps(t *testing.T) {
+	for _, test := range []struct{ creator, answer, want string }{
+		{"Firefox", "*", "If so, one of\nthe allowed calls is blocked"},
+		{"Firefox", "https://other.example.com", ""}, // is blocked in any case
+		{"WebInspector", "*", ""},                    // Chromium's tells
+		{"WebKit Web Inspector", "*", "leaves failed calls out"},
+	} {
+		stdout, _ := checktest.Paste(t, fmt.Sprintf(`{"log": {"creator": {"name": %q}, "entries": [{"request": {"method": "GET", "url": "https://api.example.com/x", "headers": [{"name": "Origin", "value": "https://app.example.com"}]}, "response": {"status": 200, "headers": [{"name": "Access-Control-Allow-Origin", "value": %q}]}}]}}`, test.creator, test.answer), "-")
+		gap := strings.Contains(stdout, "Firefox does not record") || strings.Contains(stdout, "Safari's Web Inspector")
+		if gap != (test.want != "") {
+			t.Errorf("%s, %s: it says\n%s", test.creator, test.answer, stdout)
+		}
+		if !strings.Contains(stdout, test.want) {
+			t.Errorf("%s, %s: it does not say %q, but\n%s", test.creator, test.answer, test.want, stdout)
+		}
+	}
+}
+
 // With a configuration, the calls of an archive run through it; those that could change something send their preflights only.
 func TestPastedArchiveReplay(t *testing.T) {
 	const entry = `{"request": {"method": %q, "url": "http://api.example.com/%s", "headers": [{"name": "Origin", "value": "http://app.example.com"}, {"name": "Content-Type", "value": "application/json"}]%s}, "response": {"status": 200, "headers": []}}`

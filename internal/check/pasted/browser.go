@@ -53,7 +53,8 @@ func (h header) script() []fetch.Field {
 		case fetchspec.IsForbiddenRequestHeader(f.Name, f.Value):
 		case isBrowsers(f):
 		case uncached && (strings.EqualFold(f.Name, "Pragma") || strings.EqualFold(f.Name, "Cache-Control")):
-			// The developer tools' "disable cache" and a reload send both.
+			// The developer tools' "disable cache" and a reload send both, and so does fetch's cache: "reload".
+		case strings.EqualFold(f.Name, "Cache-Control") && strings.EqualFold(f.Value, "max-age=0"): // of its cache: "no-cache"
 		default:
 			fields = append(fields, f)
 		}

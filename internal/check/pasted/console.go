@@ -101,6 +101,10 @@ var forms = []form{
 	{part: head, pattern: `SEC7120: (?:\[CORS\] )?The origin '(?P<origin>ORIGIN)' did not find '[^']+?' in the Access-Control-Allow-Origin response header for cross-origin\s+resource at '(?P<url>URL)'`, said: fetch.MissingAllowOrigin},
 	{part: head, pattern: `SEC7118: XMLHttpRequest for (?P<url>[^\s'"]+) required Cross Origin Resource Sharing`, kind: fetch.KindXHR},
 
+	// Angular, whose message has a URL, and no more.
+	{part: head, kind: fetch.KindXHR, pattern: `Http failure response for (?P<url>BARE): 0 Unknown Error`},
+	{part: head, kind: fetch.KindXHR, pattern: `HttpErrorResponse \{[^<>]{0,300}?status: 0,[^<>]{0,300}?url: "(?P<url>URL)"`},
+
 	// The network log, which Chromium and Firefox have among the messages.
 	{part: line, pattern: `(?P<method>GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (?P<url>https?:[^\s'"]+) (?:net::ERR_|[1-5][0-9][0-9] \(|CORS |NS_ERROR)`},
 	{part: line, pattern: `(?P<xhr>XHR) ?(?P<method>GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) ?(?P<url>https?:[^\s'"]+)`},

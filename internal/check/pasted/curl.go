@@ -103,6 +103,7 @@ type command struct {
 	json     bool
 	query    []string // of --url-query
 	get      bool     // the data are a query
+	globOff  bool     // brackets and braces of the URL mean themselves
 	headOnly bool
 	form     []formField
 	upload   string
@@ -256,6 +257,8 @@ func (c *command) flag(name string) {
 		c.get = true
 	case "head":
 		c.headOnly = true
+	case "globoff":
+		c.globOff = true
 	case "insecure":
 		c.insecure = true
 	}
@@ -434,6 +437,9 @@ func (c *command) call() Call {
 		}
 	}
 	target := c.url.text
+	if !c.globOff {
+		target = unescapedGlob.Replace(target)
+	}
 	if c.get && hasBody {
 		c.query = append(c.query, string(body))
 		hasBody = false
@@ -491,6 +497,9 @@ func (c *command) call() Call {
 	return call
 }
 
+// unescapedGlob takes the backslashes off the characters that curl takes for patterns: browsers write those of a URL so.
+var unescapedGlob = strings.NewReplacer(`\[`, "[", `\]`, "]", `\{`, "{", `\}`, "}")
+
 func (c *command) setDefault(name, value string) {
 	if !c.header.has(name) && !slices.ContainsFunc(c.removed, func(n string) bool { return strings.EqualFold(n, name) }) {
 		c.header = append(c.header, fetch.Field{Name: name, Value: value})
@@ -546,15 +555,24 @@ func (c *Call) request(method, url string, h header) {
 		c.Cookie = cookie
 		c.Credentials = true
 	}
-	c.NoCORS = strings.EqualFold(h.get("Sec-Fetch-Mode"), "no-cors")
+	if c.NoCORS = strings.EqualFold(h.get("Sec-Fetch-Mode"), "no-cors"); c.NoCORS { // a script cannot have set any others
+		c.Header = slices.DeleteFunc(c.Header, func(f fetch.Field) bool { return !fetchspec.IsNoCORSSafelistedRequestHeader(f.Name, f.Value) })
+	}
+	accept := strings.ToLower(h.get("Accept"))
 	switch destination := strings.ToLower(h.get("Sec-Fetch-Dest")); {
 	case strings.EqualFold(h.get("Upgrade"), "websocket"):
 		c.Kind = fetch.KindWebSocket
 		c.URL = webSocketURL(c.URL)
-	case strings.Contains(strings.ToLower(h.get("Accept")), "text/event-stream"):
+	case strings.HasPrefix(c.URL, "ws"):
+		c.Kind = fetch.KindWebSocket
+	case strings.Contains(accept, "text/event-stream"):
 		c.Kind = fetch.KindEventSource
-	default:
+	case destination != "":
 		c.Kind = destinations[destination]
+	case strings.HasPrefix(accept, "image/") && strings.Contains(accept, ",*/*;q=0."): // which no script asks for
+		c.Kind = fetch.KindImage
+	case strings.HasPrefix(accept, "text/css,*/*;q=0."):
+		c.Kind = fetch.KindStyle
 	}
 }
 

@@ -37,6 +37,9 @@ type Recorded struct {
 	// Failed says that the browser kept the response from the page, or had none.
 	Failed bool
 
+	// failureUnknown says that the browser does not write down that it kept a response from the page.
+	failureUnknown bool
+
 	// Error is the browser's word for a failure, such as "net::ERR_FAILED"; empty if it has none.
 	Error string
 
@@ -183,6 +186,8 @@ type harEntry struct {
 
 // A harReader makes calls of the entries of a HAR.
 type harReader struct {
+	creator string // the program that has made the archive
+
 	in       *harDecoder
 	entry    harEntry
 	pages    map[string]string // the URLs of the pages
@@ -235,7 +240,7 @@ func readHAR(in *bufio.Reader) (*Paste, error) {
 	if !isHAR {
 		return nil, &UnrecognizedError{`the text is JSON, but not a HAR, which has its entries in "log"`}
 	}
-	return &Paste{Source: HAR, Calls: r.calls()}, nil
+	return &Paste{Source: HAR, Calls: r.calls(), OmitsFailed: r.creator == creatorWebKit}, nil
 }
 
 // read reads the object {"log": {"pages": [...], "entries": [...]}}, whatever else is in it.
@@ -246,6 +251,8 @@ func (r *harReader) read() (isHAR bool, err error) {
 		}
 		return r.in.object(func(name []byte) error {
 			switch string(name) {
+			case "creator":
+				return r.in.object(r.readCreator)
 			case "pages":
 				return r.in.array(r.readPage)
 			case "entries":
@@ -257,6 +264,21 @@ func (r *harReader) read() (isHAR bool, err error) {
 	})
 	return isHAR, err
 }
+
+// readCreator reads a member of what says which program has made the archive.
+func (r *harReader) readCreator(name []byte) (err error) {
+	if string(name) != "name" {
+		return r.in.SkipValue()
+	}
+	r.creator, err = r.in.string()
+	return err
+}
+
+// The creators of archives that say less than others.
+const (
+	creatorFirefox = "Firefox"              // nothing of calls that the browser has blocked, but their exchanges
+	creatorWebKit  = "WebKit Web Inspector" // nothing of calls that have failed, and no preflights
+)
 
 func (r *harReader) readPage() error {
 	var id, title string
@@ -556,7 +578,7 @@ func (r *harReader) calls() []Call {
 		if pageOrigin == "" && !first.request.fields().has("Origin") && first.resourceType == "" {
 			continue // of no page: a request of the browser itself, or of another program
 		}
-		c := Call{Source: HAR, Count: 1, PageURL: page, Recorded: new(Recorded)}
+		c := Call{Source: HAR, Count: 1, PageURL: page, Recorded: &Recorded{failureUnknown: r.creator == creatorFirefox}}
 		c.request(first.method, first.url, first.request.fields())
 		c.Missing = nil
 		c.PageURL = page
@@ -594,9 +616,16 @@ func (c *Call) preflighted(preflight *entry) {
 	switch c.Kind {
 	case fetch.KindXHR:
 		c.Kind = fetch.KindXHRUpload
-	case fetch.KindFetch, "":
+	case fetch.KindFetch:
 		if c.Method == http.MethodPost {
 			c.Kind = fetch.KindStream
+		}
+	case "": // of Firefox or WebKit, which have no request streams
+		if c.Method == http.MethodPost {
+			c.Kind = fetch.KindXHRUpload
+		}
+		if c.Body == nil { // which it does not record of a request that was not sent, and without which there is no preflight
+			c.Body, c.Recorded.BodyCut = []byte{}, true
 		}
 	}
 }

@@ -9,9 +9,15 @@ import (
 	"github.com/caddy-cors/caddy-cors/internal/check/pasted/pastedtest"
 )
 
-// The calls of a page, exported by Chromium's network panel, are judged as Chromium has judged them.
+// The calls of pages, exported by a browser's network panel, are judged as the browser has judged them, as far as it tells.
 func TestHAR(t *testing.T) {
-	file, err := os.Open("testdata/chromium.har")
+	for _, browser := range []string{"chromium", "firefox", "webkit"} {
+		t.Run(browser, func(t *testing.T) { testHAR(t, browser) })
+	}
+}
+
+func testHAR(t *testing.T, browser string) {
+	file, err := os.Open("testdata/" + browser + ".har")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,9 +26,12 @@ func TestHAR(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := os.ReadFile("testdata/chromium.har.calls")
+	want, err := os.ReadFile("testdata/" + browser + ".har.calls")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if omits := browser == "webkit"; paste.OmitsFailed != omits {
+		t.Errorf("it omits the calls that have failed: %v", paste.OmitsFailed)
 	}
 	lines := strings.Split(strings.TrimSpace(string(want)), "\n")
 	for i := range max(len(paste.Calls), len(lines)) {
@@ -37,6 +46,8 @@ func TestHAR(t *testing.T) {
 			got = append(described(c), "=>", string(result.Verdict))
 			if result.Cause != nil {
 				got = append(got, string(result.Cause.Code))
+			} else if cause := c.JudgeWithCredentials(t.Context()); cause != nil {
+				got = append(got, "if-credentials", string(cause.Code))
 			}
 		}
 		if i < len(lines) {

@@ -56,6 +56,21 @@ func InParallel(n int, do func(i int)) {
 	running.Wait()
 }
 
+// JudgeWithCredentials returns what blocks a call of a HAR that is allowed without credentials, if it was made with them and the
+// archive does not tell: browsers send cookies only if there are any. It is nil if nothing does, or if the archive tells.
+func (c *Call) JudgeWithCredentials(ctx context.Context) *fetch.Cause {
+	if !c.Recorded.failureUnknown || c.Credentials || c.NoCORS || c.Kind == fetch.KindFont {
+		return nil
+	}
+	request := c.Request
+	request.Credentials = true
+	result, err := judge(ctx, request, c.Recorded.Exchanges())
+	if err != nil || result.Verdict != fetch.Blocked {
+		return nil
+	}
+	return result.Cause
+}
+
 func judge(ctx context.Context, request fetch.Request, exchanges []fetch.Recorded) (*fetch.Result, error) {
 	client := fetch.Client{Transport: fetch.NewRecording(exchanges)}
 	result, err := client.Fetch(ctx, request)

@@ -121,6 +121,9 @@ type Paste struct {
 	Source Source // of the first call
 	Calls  []Call // at least one, but in a HAR whose pages call no other origin
 
+	// OmitsFailed says that the HAR is of a program that leaves the calls that have failed out of it: WebKit's inspector.
+	OmitsFailed bool
+
 	// Unread says, by name, what a text had besides the calls and could not be read: the flags of a command that are not
 	// known, say.
 	Unread []string
@@ -243,7 +246,7 @@ func readText(text string) (*Paste, error) {
 		}
 	}
 	if len(calls) == 0 {
-		if err := cmpOr(curlErr, fetchErr); err != nil {
+		if err := cmpOr(curlErr, hinted(text), fetchErr); err != nil {
 			return nil, err
 		}
 		return nil, new(UnrecognizedError)

@@ -504,13 +504,13 @@ func callOf(args []any) (*Call, error) {
 	if !methodKnown || !allKnown {
 		call.lack(NeedMethod, "", flagMethod)
 	}
-	if call.Method == http.MethodOptions && options.get("body") == nil && referrer != "" {
+	if call.Method == http.MethodOptions && isAbsent(options.get("body")) && referrer != "" {
 		// A preflight was copied, without the fields that no script can set: all that it asks for.
 		call.Method = ""
 		call.lack(NeedPreflight, "", flagMethod, flagHeader)
 	}
 	call.bodyOf(options.get("body"))
-	if mode, ok := options.get("mode").(string); ok {
+	if mode, ok := options.get("mode").(string); ok && !h.has("Sec-Fetch-Mode") { // beside which Firefox says "cors" of all calls
 		call.NoCORS = mode == "no-cors"
 	}
 	if credentials, ok := options.get("credentials").(string); ok && credentials == "include" {
@@ -519,6 +519,12 @@ func callOf(args []any) (*Call, error) {
 	}
 	call.settle()
 	return call, nil
+}
+
+// isAbsent reports whether a value is that of an option which is not given, or given as none.
+func isAbsent(value any) bool {
+	_, absent := value.(undefined)
+	return absent || value == nil
 }
 
 // bodyOf takes the body that a script gives to fetch.

@@ -2,7 +2,10 @@ package pasted
 
 import (
 	"errors"
+	"fmt"
+	"regexp"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"mvdan.cc/sh/v3/expand"
@@ -33,6 +36,12 @@ func posixWords(text string) (words []word, end int, err error) {
 		return nil, 0, err
 	}
 	syntax.Walk(statement, func(node syntax.Node) bool {
+		if quoted, ok := node.(*syntax.SglQuoted); ok && quoted.Dollar {
+			quoted.Value = asCodePoints(quoted.Value)
+		}
+		return true
+	})
+	syntax.Walk(statement, func(node syntax.Node) bool {
 		call, ok := node.(*syntax.CallExpr)
 		if !ok || words != nil {
 			return words == nil
@@ -46,6 +55,38 @@ func posixWords(text string) (words []word, end int, err error) {
 		return words == nil
 	})
 	return words, int(statement.End().Offset()), nil
+}
+
+// codeUnits finds the escape sequences of an ANSI-C quotation that are not what they are to a shell: bytes beyond ASCII, and
+// surrogate pairs. It finds the others, too, so that a backslash that is escaped escapes nothing.
+var codeUnits = regexp.MustCompile(`(?:\\x[89a-fA-F][0-9a-fA-F])+|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\.`)
+
+// asCodePoints returns the inside of an ANSI-C quotation as its author meant it. Firefox and Safari write each UTF-16 code unit
+// of a text as an escape sequence, the one of é as \xe9, which a shell takes for a byte. People write its two bytes.
+func asCodePoints(text string) string {
+	return codeUnits.ReplaceAllStringFunc(text, func(sequence string) string {
+		switch {
+		case len(sequence) == len(`\ud83d\ude00`) && sequence[1] == 'u':
+			high, _ := hex(sequence[2:], 4)
+			low, _ := hex(sequence[8:], 4)
+			return fmt.Sprintf(`\U%08x`, utf16.DecodeRune(high, low))
+		case len(sequence) >= len(`\xe9`) && sequence[1] == 'x':
+			var units []byte
+			for at := 2; at < len(sequence); at += len(`\xe9`) {
+				unit, _ := hex(sequence[at:], 2)
+				units = append(units, byte(unit))
+			}
+			if utf8.Valid(units) {
+				return sequence
+			}
+			var b strings.Builder
+			for _, unit := range units {
+				fmt.Fprintf(&b, `\u%04x`, unit)
+			}
+			return b.String()
+		}
+		return sequence
+	})
 }
 
 func posixWord(w *syntax.Word) word {
@@ -101,9 +142,12 @@ func isCurl(name string) bool {
 }
 
 // cmdWords does the same for the Windows command prompt, in two steps: cmd.exe takes off its carets and ends the command,
-// and the C runtime of curl.exe makes arguments of what is left ("Parsing C++ command-line arguments").
+// and the C runtime of curl.exe makes arguments of what is left ("Parsing C++ command-line arguments"). Where the quotes have
+// carets, a browser has written the command, and each backslash of the argument as two, which the C runtime takes for one before a
+// quote only: they are one everywhere here.
 func cmdWords(text string) (words []word, end int) {
 	line, end := cmdLine(text)
+	isBrowsers := strings.Contains(text[:end], `^"`)
 	var current strings.Builder
 	inWord, quoted, unknown := false, false, false
 	finish := func() {
@@ -127,6 +171,8 @@ func cmdWords(text string) (words []word, end int) {
 					current.WriteByte('"')
 					n++
 				}
+			} else if isBrowsers {
+				current.WriteString(strings.Repeat(`\`, (n+1)/2))
 			} else {
 				current.WriteString(strings.Repeat(`\`, n))
 			}

@@ -18,6 +18,7 @@ import (
 	fiber3 "github.com/gofiber/fiber/v3"
 	fiber3cors "github.com/gofiber/fiber/v3/middleware/cors"
 	gorilla "github.com/gorilla/handlers"
+	jub0bscors "github.com/jub0bs/cors"
 	echo4 "github.com/labstack/echo/v4"
 	echo4middleware "github.com/labstack/echo/v4/middleware"
 	echo5 "github.com/labstack/echo/v5"
@@ -56,6 +57,13 @@ func peers(t testing.TB, p sites.Policy) []peer {
 	if p.Credentials {
 		gorillaOptions = append(gorillaOptions, gorilla.AllowCredentials())
 	}
+	jub0bs, err := jub0bscors.NewMiddleware(jub0bscors.Config{
+		Origins: p.Origins, Methods: methods, RequestHeaders: headers,
+		ResponseHeaders: p.Exposed, Credentialed: p.Credentials, MaxAgeInSeconds: sites.MaxAge,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return []peer{
 		{"net-http", "", netHTTP(hello)},
 		{"caddy-cors", "net-http", netHTTP(caddyCORS(t, p))},
@@ -63,6 +71,7 @@ func peers(t testing.TB, p sites.Policy) []peer {
 			AllowedOrigins: p.Origins, AllowedMethods: methods, AllowedHeaders: headers,
 			ExposedHeaders: p.Exposed, AllowCredentials: p.Credentials, MaxAge: sites.MaxAge,
 		}).Handler(hello))},
+		{"jub0bs-cors", "net-http", netHTTP(jub0bs.Wrap(hello))},
 		{"go-chi-cors", "net-http", netHTTP(chicors.Handler(chicors.Options{
 			AllowedOrigins: p.Origins, AllowedMethods: methods, AllowedHeaders: headers,
 			ExposedHeaders: p.Exposed, AllowCredentials: p.Credentials, MaxAge: sites.MaxAge,

@@ -51,6 +51,9 @@ func Parse(flags caddycmd.Flags, args []string) (*Check, error) {
 		}
 		c.request.Header = append(c.request.Header, fetch.Field{Name: name, Value: fetchspec.NormalizeValue(value)})
 	}
+	if err := c.request.Validate(); err != nil {
+		return nil, err
+	}
 	reads, _ := flags.GetStringArray("reads")
 	for _, name := range reads {
 		if !httpguts.ValidHeaderFieldName(name) {

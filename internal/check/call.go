@@ -90,7 +90,7 @@ func (c *Check) readCall(flags caddycmd.Flags) error {
 	}
 	c.yes = flags.Bool("yes")
 	c.showSecrets = flags.Bool("show-secrets")
-	return r.Validate()
+	return nil
 }
 
 // readData reads --data.

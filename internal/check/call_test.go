@@ -184,6 +184,9 @@ func TestCallFlagErrors(t *testing.T) {
 		if stdout != "" || !strings.Contains(stderr, test.want) {
 			t.Errorf("%q: %q and %q, want %q", test.args, stdout, stderr, test.want)
 		}
+		if report := checktest.Run(t, test.args...); report.Cause.Code != "arguments" || !strings.Contains(report.Cause.Message, test.want) {
+			t.Errorf("%q: with --json, it is %+v", test.args, report.Cause)
+		}
 	}
 }
 

@@ -118,7 +118,7 @@ func signature(a *attempt) string {
 	place := ""
 	if e := a.last(); e != nil {
 		if d, ok := e.decisive(); ok {
-			place = d.place + " " + string(d.decision.Outcome)
+			place = fmt.Sprint(d.place, d.decision.Outcome, d.decision.Reason)
 		}
 	}
 	return fmt.Sprint(c.Code, c.URL, c.Hop, c.At, c.Origin, c.Names, place)

@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	blockCors = "cors"
-	blockSite = "site"
+	blockCors   = "cors"
+	blockSite   = "site"
+	blockGlobal = "global"
 )
 
 // A proposer finds what could help an attempt that was blocked: candidates in the order of preference, or advice where only a
@@ -594,11 +595,13 @@ func (p *proposer) headerOperations() {
 
 // opaque handles an origin that no line should allow, but "*".
 func (p *proposer) opaque(cause *fetch.Cause, e *exchange) {
-	p.whyNull(cause)
-	if p.check.request.Credentials || cause.Hop > 0 {
+	d, decided := e.decisive()
+	if decided && !p.check.request.Credentials && (d.decision.Outcome == policy.Allowed || slices.Contains(policy.PreflightReasons, d.decision.Reason)) {
+		p.decided(cause, d) // the origin is allowed, and something else is in the way
 		return
 	}
-	if _, ok := e.decisive(); ok {
+	p.whyNull(cause)
+	if decided || p.check.request.Credentials || cause.Hop > 0 {
 		return
 	}
 	p.insertions(nil, e, "*")
@@ -748,19 +751,9 @@ func (p *proposer) unseen(use *edit.Use, cause *fetch.Cause, e *exchange) {
 		}
 	}
 
-	// The order of directives.
-	if global := p.conf.text.Global(); global != nil {
-		for _, line := range global.Block {
-			if args := line.Args(); line.Name() == "order" && len(args) > 0 && args[0] == "cors" {
-				text := strings.Join(append([]string{"order"}, args...), " ")
-				fix := fixOf(ActionRemove, line, text)
-				fix.Block = "global"
-				p.add(candidate{
-					change: change{edits: []edit.Edit{edit.Remove{Use: line}}}, fixes: []Fix{fix}, wide: true,
-					unseen: why("the global option %q puts it after what answered (%s)", text, p.answerer(e)),
-				})
-			}
-		}
+	if c, text, ok := p.usualOrder(); ok {
+		c.unseen = why("the global option %q puts it after what answered (%s)", text, p.answerer(e))
+		p.add(c)
 	}
 
 	// Its place.
@@ -794,6 +787,24 @@ func (p *proposer) unseen(use *edit.Use, cause *fetch.Cause, e *exchange) {
 			move(into, nil, fmt.Sprintf("it is in the block of %s, which the request does not reach", block))
 		}
 	}
+}
+
+// usualOrder is to remove the global option that puts cors in another place among the directives than its own; text is that
+// option.
+func (p *proposer) usualOrder() (c candidate, text string, ok bool) {
+	global := p.conf.text.Global()
+	if global == nil {
+		return candidate{}, "", false
+	}
+	for _, line := range global.Block {
+		if args := line.Args(); line.Name() == "order" && len(args) > 0 && args[0] == "cors" {
+			text = strings.Join(append([]string{"order"}, args...), " ")
+			fix := Fix{Action: ActionRemove, Line: text, Block: blockGlobal, Site: p.site()}
+			fix.File, fix.At = lineOf(line)
+			return candidate{change: change{edits: []edit.Edit{edit.Remove{Use: line}}}, fixes: []Fix{fix}, wide: true}, text, true
+		}
+	}
+	return candidate{}, "", false
 }
 
 // rewriterBefore is the directive that stands before one with a matcher and changes what it matches; empty if there is none.
@@ -1099,18 +1110,21 @@ func (p *proposer) insertion(into *edit.Use, matcher string, origins []string, b
 	line := edit.Line{Words: append(words, origins...), Block: block}
 	fix := Fix{Action: ActionInsert, Line: textOf(line, ""), Block: blockSite, Site: p.site()}
 	fix.File, fix.At = lineOf(into)
-	p.add(candidate{
+	c := candidate{
 		change: change{edits: []edit.Edit{edit.Insert{Into: into, Line: line}}},
 		fixes:  []Fix{fix}, wide: true,
-	})
+	}
+	p.add(c)
+	if usual, text, ok := p.usualOrder(); ok { // which may put it after what answers
+		c.change, c.fixes = both(c.change, usual.change), append(slices.Clone(c.fixes), usual.fixes...)
+		c.advice = append(c.advice, fmt.Sprintf("The global option %q has cors run later than it does by itself, which is before everything that answers.", text))
+		p.add(c)
+	}
 }
 
 // needed are the lines that the call needs of a new directive, as far as its last preflight tells.
 func (p *proposer) needed(e *exchange, page string) []edit.Line {
 	var lines []edit.Line
-	if page == "*" {
-		return nil
-	}
 	compiled, _, _ := policy.Compile(policy.Options{Name: policy.DefaultName, AllowOrigins: []string{page}})
 	if compiled == nil {
 		return nil

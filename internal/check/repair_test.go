@@ -138,10 +138,17 @@ const strangers = "https://strangers.example.net"
 // strangers.
 func others(t *testing.T, args []string) map[string]string {
 	t.Helper()
-	verdicts := make(map[string]string)
+	verdicts := byOthers(t, args)
 	rest := slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return strings.HasPrefix(arg, "--origin=") })
 	same := append(slices.Clone(rest), "--origin="+strangers)
 	verdicts["this call by "+strangers] = checktest.Judge(t, same...).Verdict
+	return verdicts
+}
+
+// byOthers are the verdicts of simple calls.
+func byOthers(t *testing.T, args []string) map[string]string {
+	t.Helper()
+	verdicts := make(map[string]string)
 	for _, page := range []string{"https://app.example.com", "https://other.example.com", strangers} {
 		for _, url := range []string{"https://api.example.com/orders", "https://api.example.com/", "https://api.example.com/public/x"} {
 			r := checktest.Judge(t, url, "--origin="+page, "--config", args[len(args)-1])

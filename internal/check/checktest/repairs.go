@@ -54,7 +54,8 @@ func (r Repair) Args() []string {
 	return args
 }
 
-const password = "$2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG"
+// Password is that of bob, as basic_auth takes it.
+const Password = "$2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG"
 
 // Repairs are broken configurations, of kinds that people report: each blocks a call.
 var Repairs = []Repair{
@@ -120,7 +121,7 @@ var Repairs = []Repair{
 	},
 	{
 		Kind: "no cors", Name: "a page with a login before it",
-		Site: "basic_auth {\nbob " + password + "\n}\nrespond hello",
+		Site: "basic_auth {\nbob " + Password + "\n}\nrespond hello",
 		Diff: []string{"+cors https://app.example.com"},
 		Note: "status 401",
 	},
@@ -440,6 +441,20 @@ var Repairs = []Repair{
 		Unseen: `the global option "order cors before respond" puts it after what answered (redir)`,
 	},
 	{
+		Kind: "order", Name: "a global option, and no cors yet",
+		Site:   "{\norder cors before reverse_proxy\n}\napi.example.com {\nrespond hello\n}",
+		Diff:   []string{"-{", "-order cors before reverse_proxy", "-}", "+cors https://app.example.com"},
+		Advice: `The global option "order cors before reverse_proxy" has cors run later`,
+	},
+	{
+		Kind: "order", Name: "a global option, and a cors for other paths",
+		Site: "{\norder cors after respond\n}\napi.example.com {\ncors /public/* https://app.example.com\nrespond hello\n}", Call: "-X PUT",
+		Diff: []string{
+			"-{", "-order cors after respond", "-}", "+cors /orders* https://app.example.com {", "+allow_methods PUT", "+}",
+		},
+		Advice: `The global option "order cors after respond" has cors run later`,
+	},
+	{
 		Kind: "order", Name: "a route in which it stands last",
 		Site:   "route {\nrespond /orders hello\ncors https://app.example.com\n}",
 		Diff:   []string{"-respond /orders hello", "+respond /orders hello"},
@@ -447,10 +462,10 @@ var Repairs = []Repair{
 	},
 	{
 		Kind: "order", Name: "a route after authentication",
-		Site: "route {\nbasic_auth {\nbob " + password + "\n}\ncors https://app.example.com {\nallow_headers Authorization\n}\nrespond hello\n}",
+		Site: "route {\nbasic_auth {\nbob " + Password + "\n}\ncors https://app.example.com {\nallow_headers Authorization\n}\nrespond hello\n}",
 		Call: "-H Authorization:x",
 		Diff: []string{
-			"-basic_auth {", "-bob " + password, "-}", "+basic_auth {", "+bob " + password, "+}",
+			"-basic_auth {", "-bob " + Password, "-}", "+basic_auth {", "+bob " + Password, "+}",
 		},
 		Unseen: "basic_auth answered before it",
 	},
@@ -640,6 +655,14 @@ var Repairs = []Repair{
 	},
 
 	{
+		Kind: "header", Name: "and the origin, of a preflight that the backend answers",
+		Site: "cors https://other.example.com {\nforward_preflight\n}\nheader ?Access-Control-Allow-Origin *\nreverse_proxy BACKEND", Call: "-H X-Foo:1 https://api.example.com/star",
+		Cause: "header-not-allowed",
+		Diff: []string{
+			"-cors https://other.example.com {", "+cors https://other.example.com https://app.example.com {", "+allow_headers x-foo",
+		},
+	},
+	{
 		Kind: "forwarded preflight", Name: "that the backend rejects",
 		Site: "cors https://app.example.com {\nforward_preflight\nallow_methods PUT\n}\nreverse_proxy BACKEND", Call: "-X PUT",
 		Cause: "preflight-status",
@@ -647,7 +670,7 @@ var Repairs = []Repair{
 	},
 	{
 		Kind: "forwarded preflight", Name: "that authentication rejects",
-		Site: "cors https://app.example.com {\nforward_preflight\n}\nbasic_auth {\nbob " + password + "\n}\nrespond hello",
+		Site: "cors https://app.example.com {\nforward_preflight\n}\nbasic_auth {\nbob " + Password + "\n}\nrespond hello",
 		Call: "-H X-Foo:1", Cause: "preflight-status",
 		Diff: []string{"-forward_preflight", "+allow_headers x-foo"},
 	},
@@ -761,6 +784,17 @@ var Repairs = []Repair{
 		Kind: "opaque origin", Name: "of public data, and no cors",
 		Site: "respond hello", Call: "--origin=null",
 		Diff: []string{"+cors *"}, Advice: "For public data, the line is: cors *", Public: true,
+	},
+	{
+		Kind: "opaque origin", Name: "of public data that takes a header, and no cors",
+		Site: "respond hello", Call: "--origin=null -H X-Foo:1",
+		Diff:   []string{"+cors * {", "+allow_headers x-foo", "+}"},
+		Advice: "For public data, the line is: cors *", Public: true,
+	},
+	{
+		Kind: "opaque origin", Name: "beside a star, of a call that takes a header",
+		Site: "cors *\nrespond hello", Call: "--origin=null -H X-Foo:1", Cause: "header-not-allowed",
+		Diff: []string{"-cors *", "+cors * {", "+allow_headers x-foo", "+}"}, Public: true,
 	},
 	{
 		Kind: "opaque origin", Name: "and a list",

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -91,28 +90,28 @@ func (path textFile) stat(context.Context) (stamp, error) {
 	return fileStamp(info), nil
 }
 
-func (path textFile) read(_ context.Context, version stamp) (string, error) {
+func (path textFile) read(_ context.Context, version stamp, reading func(io.Reader) error) error {
 	if err := checkSize(string(path), version.size); err != nil {
-		return "", err
+		return err
 	}
 	file, err := os.Open(string(path))
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer file.Close()
-	var content strings.Builder
-	content.Grow(int(version.size))
-	if _, err := io.Copy(&content, io.LimitReader(file, version.size+1)); err != nil {
-		return "", err
+	content := &io.LimitedReader{R: file, N: version.size + 1}
+	failed := reading(content)
+	if _, err := io.Copy(io.Discard, content); err != nil { // what was left unread
+		return err
 	}
 	info, err := file.Stat()
 	if err != nil {
-		return "", err
+		return err
 	}
-	if int64(content.Len()) != version.size || !fileStamp(info).same(version) {
-		return "", fmt.Errorf("%s: %w", path, errChanged)
+	if content.N != 1 || !fileStamp(info).same(version) {
+		return fmt.Errorf("%s: %w", path, errChanged)
 	}
-	return content.String(), nil
+	return failed
 }
 
 func fileStamp(info os.FileInfo) stamp {

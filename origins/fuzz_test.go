@@ -67,7 +67,7 @@ func FuzzList(f *testing.F) {
 }
 
 func checkList(t *testing.T, text, asked string, wholeLines bool) *originList {
-	l, err := parseList("list", text, wholeLines)
+	l, err := parseList("list", strings.NewReader(text), wholeLines, new(origin.List))
 	lines, ok := oracleList(text, wholeLines)
 	if (err == nil) != ok {
 		t.Fatalf("%q, whole lines %v: %v, the oracle says %v", text, wholeLines, err, ok)
@@ -83,9 +83,21 @@ func checkList(t *testing.T, text, asked string, wholeLines bool) *originList {
 	if l.count != len(lines) {
 		t.Fatalf("%q: %d origins, the oracle counts %d", text, l.count, len(lines))
 	}
+	lists := []*originList{l}
+	for _, before := range []string{text, text[:len(text)/2], "https://a.test\nhttps://*.b.test\n"} { // whatever a list is made from
+		if before, err := parseList("list", strings.NewReader(before), false, new(origin.List)); err == nil {
+			revised, err := parseList("list", strings.NewReader(text), wholeLines, before.origins)
+			if err != nil || revised.count != l.count {
+				t.Fatalf("%q, after another list: %v, %v", text, revised, err)
+			}
+			lists = append(lists, revised)
+		}
+	}
 	for _, asked := range append(nearby(text), asked) {
-		if got, want := l.allows(asked), oracleAllows(lines, asked); got != want {
-			t.Fatalf("%q allows %q: %v, the oracle says %v", text, asked, got, want)
+		for _, l := range lists {
+			if got, want := l.allows(asked), oracleAllows(lines, asked); got != want {
+				t.Fatalf("%q allows %q: %v, the oracle says %v", text, asked, got, want)
+			}
 		}
 	}
 	return l

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/caddy-cors/caddy-cors/internal/origin"
 )
 
 func TestParseList(t *testing.T) {
@@ -28,21 +30,21 @@ func TestParseList(t *testing.T) {
 		"subdomains of all schemes": {"app://*.com\n", 1, []string{"app://x.com"}, []string{"https://x.com"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, err := parseList("list", test.text, false)
+			l, err := parseList("list", strings.NewReader(test.text), false, new(origin.List))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if l.count != test.count {
 				t.Errorf("counts %d, want %d", l.count, test.count)
 			}
-			for _, origin := range test.allowed {
-				if !l.allows(origin) {
-					t.Errorf("denies %s", origin)
+			for _, text := range test.allowed {
+				if !l.allows(text) {
+					t.Errorf("denies %s", text)
 				}
 			}
-			for _, origin := range append(test.denied, "", "*", "null", "nonsense") {
-				if l.allows(origin) {
-					t.Errorf("allows %q", origin)
+			for _, text := range append(test.denied, "", "*", "null", "nonsense", "https://*.a.test") {
+				if l.allows(text) {
+					t.Errorf("allows %q", text)
 				}
 			}
 		})
@@ -85,7 +87,7 @@ func TestParseListRefuses(t *testing.T) {
 		"blanks without an end": {"https://a.test\n ", true, []string{`list:2: the last line is not terminated`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := parseList("list", test.text, test.wholeLines)
+			_, err := parseList("list", strings.NewReader(test.text), test.wholeLines, new(origin.List))
 			if err == nil {
 				t.Fatal("it is accepted")
 			}
@@ -104,10 +106,34 @@ func TestParseListRefuses(t *testing.T) {
 	}
 }
 
-// A list costs no more than a few allocations for its map, whatever the number of lines.
+// A list costs a few allocations for its set and for each piece of its text, whatever the number of lines.
 func TestLinesShareTheText(t *testing.T) {
 	text := strings.Repeat("https://a.test\n", 10_000)
-	if n := testing.AllocsPerRun(10, func() { _, _ = parseList("list", text, true) }); n > 20 {
+	if n := testing.AllocsPerRun(10, func() { _, _ = parseList("list", strings.NewReader(text), true, new(origin.List)) }); n > 30 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// What is wrong with a list is the same whatever the list before it has, and lines in pieces of their own are lines.
+func TestParseListAfterAnother(t *testing.T) {
+	long := strings.Repeat("# a comment that is longer than a piece\n", pieceSize/30) + "https://a.test # " + strings.Repeat("x", 3*pieceSize) + "\n"
+	for name, test := range map[string]struct{ before, text, want string }{
+		"a bad line":          {"https://a.test\n", "https://a.test\nbad\n", `list:2: "bad" is not an origin`},
+		"a pattern of no one": {"https://a.test\nhttps://*.a.test\n", "https://*.a.test\nhttps://*\n", `list:2: "https://*" allows every host`},
+		"a cut line":          {"https://a.test\nhttps://b.test\n", "https://b.test\nhttps://a.test", `list:2: the last line is not terminated`},
+		"nothing":             {"https://a.test\n", "# https://a.test\n", `list: it has no origins`},
+		"after long lines":    {"https://b.test\n", long + "https://A.test\n", fmt.Sprintf(`list:%d: "https://A.test"`, strings.Count(long, "\n")+1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, err := parseList("list", strings.NewReader(test.before), false, new(origin.List))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, before := range []*origin.List{new(origin.List), before.origins} {
+				if _, err := parseList("list", strings.NewReader(test.text), true, before); err == nil || !strings.HasPrefix(err.Error(), test.want) {
+					t.Errorf("got %v, want %s", err, test.want)
+				}
+			}
+		})
 	}
 }

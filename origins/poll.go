@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -31,8 +31,9 @@ type text interface {
 	// stat returns the stamp of the version that is there now.
 	stat(ctx context.Context) (stamp, error)
 
-	// read returns the text of the version with this stamp. The error is errChanged if it is gone by now.
-	read(ctx context.Context, version stamp) (string, error)
+	// read has the text of the version with this stamp read. The error is errChanged if that version is not there to the
+	// end, and otherwise the reading's own.
+	read(ctx context.Context, version stamp, reading func(io.Reader) error) error
 }
 
 // A stamp tells a version of a text from others without reading it.
@@ -103,13 +104,9 @@ func (p *poller) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	content, err := p.text.read(ctx, version)
-	if err != nil {
-		return err
-	}
 	// The version is not settled: it may have been half-written, or changed in the moment it was read.
 	p.seen = &version
-	return p.take(content)
+	return p.take(ctx, version)
 }
 
 func (p *poller) run(ctx context.Context) {
@@ -179,29 +176,33 @@ func (p *poller) look(ctx context.Context) {
 	if p.settled {
 		return
 	}
-	content, err := p.text.read(ctx, now)
+	err = p.take(ctx, now)
 	if errors.Is(err, errChanged) {
 		return
 	}
-	if err == nil {
+	if _, bad := errors.AsType[badListError](err); bad || err == nil {
 		p.settled = now.known()
-		err = p.take(content)
 	}
 	p.problem = err
 }
 
-// take replaces the list by the one of a text.
-func (p *poller) take(content string) error {
-	current := p.list.Load()
-	if current != nil && current.text == content {
-		return nil
-	}
+// take replaces the list by the one of a version of the text.
+func (p *poller) take(ctx context.Context, version stamp) error {
 	begin := time.Now()
+	current := p.list.Load()
 	// Some editors end no last line. Where the list has had an end so far, one without it may be half of the next.
-	wholeLines := p.wholeLines && current != nil && strings.HasSuffix(current.text, "\n")
-	next, err := parseList(p.name, content, wholeLines)
+	wholeLines := p.wholeLines && current != nil && current.ended
+	var next *originList
+	err := p.text.read(ctx, version, func(text io.Reader) (err error) {
+		next, err = parseList(p.name, text, wholeLines, latestList(p.name))
+		return err
+	})
 	if err != nil {
 		return err
+	}
+	next.origins = shareList(p.name, next.origins)
+	if current != nil && *next == *current {
+		return nil
 	}
 	p.list.Store(next)
 	if current != nil {

@@ -1,8 +1,10 @@
 package origins
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -79,15 +81,18 @@ func (t storedText) stat(ctx context.Context) (stamp, error) {
 	return stamp{size: info.Size, modified: info.Modified}, nil
 }
 
-func (t storedText) read(ctx context.Context, version stamp) (string, error) {
+func (t storedText) read(ctx context.Context, version stamp, reading func(io.Reader) error) error {
 	if err := checkSize(t.key, version.size); err != nil {
-		return "", err
+		return err
 	}
 	value, err := t.storage.Load(ctx, t.key)
 	if err != nil {
-		return "", fmt.Errorf("key %s: %w", t.key, err)
+		return fmt.Errorf("key %s: %w", t.key, err)
 	}
-	return string(value), checkSize(t.key, int64(len(value)))
+	if err := checkSize(t.key, int64(len(value))); err != nil {
+		return err
+	}
+	return reading(bytes.NewReader(value))
 }
 
 // Interface guards

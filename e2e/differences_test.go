@@ -45,6 +45,20 @@ var differences = []difference{
 		example: script{url: secureAPI, header: []fetch.Field{{Name: "Viewport-Width", Value: "100"}}, hops: []hop{allowAll}},
 	},
 	{
+		name:    "chromium-url-credentials",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.ChromiumURLCredentials),
+		verdict: true,
+		example: script{kind: fetch.KindImage, noCORS: true, credentials: true, url: "https://user:password@api.example.com", hops: []hop{allowAll}},
+	},
+	{
+		name:    "chromium-url-credentials",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.ChromiumURLCredentials),
+		verdict: true,
+		example: script{kind: fetch.KindEventSource, url: "https://user@app.example.com", hops: []hop{withStatus(200, "text/event-stream")}},
+	},
+	{
 		name:    "beacon-type",
 		engines: []fetch.Engine{fetch.Chromium, fetch.Firefox},
 		applies: warned(fetch.BeaconType),
@@ -501,6 +515,13 @@ var differences = []difference{
 			redirectTo(307, secureAPI+"{path}/1"),
 			allowAll,
 		}},
+	},
+	{
+		name:    "webkit-location",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitLocation),
+		verdict: true,
+		example: script{url: secureAPI, hops: []hop{redirectTo(302, "{path}/1?q=ä"), allowAll}},
 	},
 	{
 		name:    "webkit-loopback",

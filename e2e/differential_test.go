@@ -107,7 +107,7 @@ func TestDifferential(t *testing.T) {
 
 	pages := newScriptPages(t)
 	server := newScriptedServer(t, scripts, pages, scriptOrigins...)
-	transport := &http.Transport{DialContext: server.network.dial, TLSClientConfig: server.network.tls}
+	transport := &http.Transport{DialContext: server.network.dial, TLSClientConfig: server.network.tls, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	expected := make([]run, len(scripts))
 	allowed := 0
@@ -345,7 +345,13 @@ func (p *scriptPages) browse(t *testing.T, e engine, server *scriptedServer, scr
 		case <-browser.ended:
 			t.Fatalf("%s ended before the scripts of %s did", e.name, page)
 		case <-timeout:
-			t.Fatalf("%s: the scripts of %s did not end", e.name, page)
+			last := "none"
+			for _, i := range numbers[page] {
+				if len(server.recordOf(pathOf(e.name, i))) > 0 {
+					last = scripts[i].String()
+				}
+			}
+			t.Fatalf("%s: the scripts of %s did not end; the last that made a request is\n%s", e.name, page, last)
 		}
 	}
 	return result

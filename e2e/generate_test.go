@@ -23,12 +23,13 @@ const (
 	plainAPI    = "http://api.example.com"
 	plainPort   = "http://api.example.com:8080"
 	secureOther = "https://other.test"
+	secureHTTP2 = "https://http2.test" // over HTTP/2, which streams need
 	portedLocal = "http://localhost:8080"
 )
 
 var (
 	pageOrigins   = []string{securePage, plainPage, loopbackPage}
-	scriptOrigins = []string{securePage, plainPage, loopbackPage, secureAPI, plainAPI, plainPort, secureOther, portedLocal}
+	scriptOrigins = []string{securePage, plainPage, loopbackPage, secureAPI, plainAPI, plainPort, secureOther, secureHTTP2, portedLocal}
 )
 
 // A generator makes scripts, the same ones for the same seed.
@@ -99,6 +100,12 @@ func (g generator) script() script {
 		s.document = nil
 	}
 	s.url = s.reachable(s.url)
+	if g.percent(6) {
+		s.suffix = oneOf(g, suffixes...)
+	}
+	if g.percent(2) && s.kind != fetch.KindXHR && s.kind != fetch.KindXHRUpload {
+		s.url = strings.Replace(s.url, "://", oneOf(g, "://user@", "://user:password@", "://:@", "://@"), 1)
+	}
 	if s.kind != fetch.KindFetch && s.kind != fetch.KindXHR && s.kind != fetch.KindXHRUpload {
 		return g.otherKind(s)
 	}
@@ -116,6 +123,9 @@ func (g generator) script() script {
 	g.hops(&s)
 	return s
 }
+
+// suffixes are what can come after the path of a URL.
+var suffixes = []string{"?a=b c", "?a='\"<>`", "?ä=ö", "?%zz", "?a=b?c", "?\\", "?{|}^", "?", "?[]@!$&()*+,;=", "#fragment", "#", "?a#b#c", " "}
 
 // upgrades reports whether the document's policies upgrade http URLs.
 func (s *script) upgrades() bool {
@@ -138,7 +148,7 @@ func (g generator) otherKind(s script) script {
 	switch s.kind {
 	case fetch.KindStream:
 		s.body = "hello"
-		s.url = oneOf(g, secureAPI, secureOther)
+		s.url = oneOf(g, secureAPI, secureHTTP2, secureHTTP2, secureHTTP2)
 		s.header = g.requestHeader()
 	case fetch.KindBeacon:
 		s.credentials, s.body = true, "hello"
@@ -215,9 +225,15 @@ func (g generator) hops(s *script) {
 		if redirects < 20 || g.percent(5) {
 			next = s.reachable(g.server(s.page))
 		}
+		if s.kind == fetch.KindStream && g.percent(60) {
+			next = secureHTTP2
+		}
 		h := g.hop(s, 85)
 		h.actual.status = oneOf(g, 301, 302, 303, 307, 308)
 		location, ok := g.location(current, next, i)
+		if strings.HasPrefix(location, "mailto:") && (s.noCORS || s.kind == fetch.KindBeacon) {
+			location = "ftp://example.com/" // Firefox ends the page's process
+		}
 		if strings.Contains(location, ":/") && !strings.Contains(location, "://") && s.kind == fetch.KindImage {
 			location = next + fmt.Sprintf("{path}/%d", i+1) // it is a path where it is relative, and no picture is there
 		}
@@ -327,7 +343,7 @@ func (g generator) location(current, next string, hop int) (location string, ok 
 		choice[string]{4, scheme + `:\\` + host + strings.ReplaceAll(path, "/", `\`)},
 		choice[string]{4, scheme + ":/" + host + path},
 		choice[string]{4, next + "/x/../" + strings.TrimPrefix(path, "/")},
-		choice[string]{4, next + path + "?a=b c"},
+		choice[string]{6, next + path + oneOf(g, suffixes...)},
 		choice[string]{4, next + ":6000" + path},
 		choice[string]{4, next + ":99999" + path},
 		choice[string]{4, "ftp://" + host + path},

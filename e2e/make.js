@@ -104,7 +104,7 @@ const makers = {
   eventsource: ({url, credentials}) => makeSource(new EventSource(url, {withCredentials: credentials})),
   websocket: ({url}) => makeSource(new WebSocket(url)),
   font: async ({url}) => {
-    await new FontFace('Font', `url(${url})`).load()
+    await new FontFace('Font', `url(${JSON.stringify(url)})`).load()
     return {loaded: true}
   },
   media: call => makeElement('audio', {preload: 'metadata'}, call),

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
+	"github.com/caddy-cors/caddy-cors/internal/fetchspec"
 )
 
 // A script is a call, and what the servers answer to it.
@@ -42,6 +43,7 @@ type script struct {
 	kind        fetch.Kind
 	noCORS      bool
 	url         string // of the call; its path is added
+	suffix      string // and a query or a fragment
 	method      string
 	header      []fetch.Field
 	body        string
@@ -116,7 +118,7 @@ type answer struct {
 // String describes it in a few lines, so that a person can follow it.
 func (s script) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s calls %s %s, kind %s", s.origin(), s.method, s.url, s.kind)
+	fmt.Fprintf(&b, "%s calls %s %s, kind %s", s.origin(), s.method, s.url+s.suffix, s.kind)
 	if s.noCORS {
 		b.WriteString(", without CORS")
 	}
@@ -165,9 +167,9 @@ func (s *script) origin() string {
 // firstURL is the URL of the call.
 func (s *script) firstURL(path string) string {
 	if s.kind == fetch.KindWebSocket {
-		return "ws" + strings.TrimPrefix(s.url, "http") + path + "/0"
+		return "ws" + strings.TrimPrefix(s.url, "http") + path + "/0" + s.suffix
 	}
-	return s.url + path + "/0"
+	return s.url + path + "/0" + s.suffix
 }
 
 // request is the call as the package makes it.
@@ -222,7 +224,7 @@ func (s *script) pageCall(path string) pageCall {
 	return pageCall{URL: s.firstURL(path), Init: init, Times: s.times, Framed: s.framed, Kind: s.kind, NoCORS: s.noCORS, Credentials: s.credentials}
 }
 
-// A scriptedServer answers as scripts say, over http and https, and keeps a record of what it was asked.
+// A scriptedServer answers as scripts say, over http and https, under one name over HTTP/2, and keeps a record of what it was asked.
 type scriptedServer struct {
 	t       *testing.T
 	network network
@@ -253,6 +255,12 @@ func newScriptedServer(t *testing.T, scripts []script, pages http.Handler, origi
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // of browsers that hang up in a handshake
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
+	http2 := httptest.NewUnstartedServer(s)
+	http2.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	http2.EnableHTTP2 = true
+	http2.Config.ErrorLog = secure.Config.ErrorLog
+	http2.StartTLS()
+	t.Cleanup(http2.Close)
 
 	s.network = network{addresses: make(map[string]string), tls: &tls.Config{RootCAs: roots}}
 	for _, origin := range origins {
@@ -261,6 +269,8 @@ func newScriptedServer(t *testing.T, scripts []script, pages http.Handler, origi
 			t.Fatal(err)
 		}
 		switch {
+		case origin == secureHTTP2:
+			s.network.addresses[u.Host+":443"] = http2.Listener.Addr().String()
 		case u.Scheme == "https":
 			s.network.addresses[u.Host+":443"] = secure.Listener.Addr().String()
 		case u.Port() != "":
@@ -339,7 +349,7 @@ func (s *scriptedServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.upgrade(w, r)
 		return
 	}
-	if answer.raw {
+	if answer.raw && r.ProtoMajor == 1 {
 		s.answerRaw(w, answer.status, fields)
 		return
 	}
@@ -357,7 +367,7 @@ func (s *scriptedServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			header[field.Name] = nil
 			continue
 		}
-		header[field.Name] = append(header[field.Name], field.Value)
+		header.Add(field.Name, fetchspec.NormalizeValue(field.Value))
 	}
 	w.WriteHeader(answer.status)
 	if hasBody := answer.status >= 200 && !slices.Contains([]int{204, 205, 304}, answer.status); hasBody && r.Method != http.MethodHead {

@@ -49,6 +49,12 @@ var writtenScripts = write(append(webSocketScripts(),
 		{Name: "Content-Type", Value: "audio/wav"}, {Name: "Content-Range", Value: "bytes 0-843/844"},
 	}}}}},
 
+	script{name: "a stream over HTTP/1.1", verdict: "http1-stream", kind: fetch.KindStream, body: "hello", url: secureAPI, hops: []hop{allowAll}},
+	script{name: "a stream over HTTP/2", verdict: "allowed", kind: fetch.KindStream, body: "hello", url: secureHTTP2, hops: []hop{allowAll}},
+	script{name: "a stream whose preflight is not allowed", verdict: "missing-allow-origin", kind: fetch.KindStream, body: "hello", url: secureHTTP2, hops: []hop{{preflight: answer{status: 204}, actual: allowAll.actual}}},
+	script{name: "a stream that is to be sent once more", verdict: "redirect-stream", kind: fetch.KindStream, body: "hello", url: secureHTTP2, hops: []hop{redirectTo(307, "{path}/1"), allowAll}},
+	script{name: "a stream that is not to be sent once more", verdict: "allowed", kind: fetch.KindStream, body: "hello", url: secureHTTP2, hops: []hop{redirectTo(303, "{path}/1"), redirectTo(307, "{path}/2"), allowAll}},
+
 	script{name: "early hints before what allows it", verdict: "allowed", url: secureAPI, method: "PUT", hops: []hop{{
 		preflight: answer{status: 204, fields: allowAll.preflight.fields, early: []fetch.Field{{Name: "Link", Value: "</x>; rel=preconnect"}}},
 		actual:    answer{status: 200, fields: allowAll.actual.fields, early: []fetch.Field{{Name: "Link", Value: "</x>; rel=preconnect"}}},

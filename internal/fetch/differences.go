@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nlnwa/whatwg-url/url"
 
@@ -21,6 +22,7 @@ const (
 	ChromiumPolicyUpgrade       WarningCode = "chromium-policy-upgrade"
 	LenientStatus               WarningCode = "lenient-status"
 	ChromiumUpgradedURL         WarningCode = "chromium-upgraded-url"
+	ChromiumURLCredentials      WarningCode = "chromium-url-credentials"
 	ChromiumUpgradedRedirect    WarningCode = "chromium-upgraded-redirect"
 	UploadWithoutBody           WarningCode = "upload-without-body"
 	PolicyPort                  WarningCode = "policy-port"
@@ -47,6 +49,7 @@ const (
 	WebKitAuthorization         WarningCode = "webkit-authorization"
 	WebKitBodyHeaders           WarningCode = "webkit-body-headers"
 	WebKitDelete                WarningCode = "webkit-delete"
+	WebKitLocation              WarningCode = "webkit-location"
 	WebKitLoopback              WarningCode = "webkit-loopback"
 	WebKitRange                 WarningCode = "webkit-range"
 	WebKitRedirect              WarningCode = "webkit-redirect"
@@ -290,6 +293,29 @@ func (f *fetch) warnFont() {
 func (f *fetch) warnUpload() {
 	if f.kind == KindXHRUpload && f.body == nil {
 		f.warn(UploadWithoutBody, "Chrome makes no preflight for listeners of an upload without a body.", Chromium)
+	}
+}
+
+// warnURLCredentials is about URLs with credentials, of which the Standard says something for fetch() alone.
+func (f *fetch) warnURLCredentials() {
+	switch f.kind {
+	case KindBeacon, KindEventSource:
+	case KindScript, KindStyle, KindImage:
+		if f.mode == modeCORS {
+			return
+		}
+	default:
+		return
+	}
+	if includesCredentials(f.currentURL()) {
+		f.warn(ChromiumURLCredentials, "The URL has a username or a password. Chrome does not load it: in a beacon, an event stream, or an element without crossorigin, it blocks such a URL.", Chromium)
+	}
+}
+
+// warnLocation is about a Location that is not as it should be: in ASCII.
+func (f *fetch) warnLocation(location string) {
+	if strings.IndexFunc(location, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
+		f.warn(WebKitLocation, "The redirect's Location has characters that are not ASCII. Safari takes each of its bytes for a character, and calls another URL. Have the server percent-encode them.", WebKit)
 	}
 }
 

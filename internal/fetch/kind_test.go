@@ -411,6 +411,30 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// A 303 takes the stream away, so that there is nothing that a later redirect would have sent once more.
+func TestStreamThatIsGone(t *testing.T) {
+	answers := map[string]*http.Response{
+		"/":  {StatusCode: 303, Header: allow("*", to("/x")...)},
+		"/x": {StatusCode: 307, Header: allow("*", to("/y")...)},
+		"/y": {StatusCode: 200, Header: allow("*")},
+	}
+	client := &fetch.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		answer := *answers[r.URL.Path]
+		if r.Method == http.MethodOptions {
+			answer = http.Response{StatusCode: 204, Header: allow("*")}
+		}
+		answer.Body, answer.ProtoMajor = http.NoBody, 2
+		return &answer, nil
+	})}
+	result, err := client.Fetch(t.Context(), fetch.Request{URL: api, Origin: app, Kind: fetch.KindStream, Body: []byte("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := verdict(result); got != "allowed" {
+		t.Errorf("is %s", got)
+	}
+}
+
 func TestBeaconIsBounded(t *testing.T) {
 	for size, want := range map[int]string{64 << 10: "allowed", 64<<10 + 1: "body-too-large"} {
 		s := &servers{answers: map[string]answer{"POST " + api + "/": {204, nil}}}

@@ -24,6 +24,7 @@ func (f *fetch) redirectFetch(response *response) (*response, error) {
 		f.step(algorithm, Passed, f.current(), fmt.Sprintf("A %d without a Location is a response as any other.", response.status))
 		return response, nil
 	}
+	f.warnLocation(locations[0])
 	locationURL, err := f.locationURL(locations[0])
 	switch {
 	case err != nil, len(locations) > 1:
@@ -44,7 +45,7 @@ func (f *fetch) redirectFetch(response *response) (*response, error) {
 	switch {
 	case includesCredentials(locationURL) && (f.tainting == cors || f.mode == modeCORS && !sameOrigin(f.origin, originOf(locationURL))):
 		return nil, f.networkError(RedirectCredentials, AtRedirect, f.corsPolicy(fmt.Sprintf("Redirect location '%s' contains a username and password, which is disallowed for cross-origin requests.", locations[0])), locations[0])
-	case response.status != http.StatusSeeOther && f.kind == KindStream:
+	case response.status != http.StatusSeeOther && f.kind == KindStream && f.body != nil:
 		return nil, f.networkError(RedirectStream, AtRedirect, fmt.Sprintf("net::ERR_INVALID_ARGUMENT: the body is a stream, which cannot be sent once more after a %d.", response.status))
 	}
 	if s := response.status; (s == 301 || s == 302) && f.method == http.MethodPost ||

@@ -101,6 +101,7 @@ func (f *fetch) construct(r Request) error {
 	if err := f.parseURL(r.URL); err != nil {
 		return err
 	}
+	f.warnURLCredentials()
 	switch f.kind {
 	case KindFetch, KindStream:
 		return f.constructFetch(r)

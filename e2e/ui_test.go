@@ -218,6 +218,10 @@ func TestUIPaste(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	firefoxHAR, err := os.ReadFile("../internal/check/pasted/testdata/firefox.har")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, engine := range engines {
 		t.Run(engine.name, func(t *testing.T) {
 			dir := folder(t, map[string]string{"Caddyfile": caddyfile})
@@ -296,6 +300,10 @@ func TestUIPaste(t *testing.T) {
 				!strings.Contains(shown, "OPTIONS /ok") {
 				t.Errorf("the call of the HAR is shown as %s", shown)
 			}
+
+			// What Firefox does not write down is told with the table.
+			d.drop("firefox.har", string(firefoxHAR))
+			d.wait("document.getElementById('pasted').innerText.includes('Firefox does not record whether a script asks for credentials')")
 
 			// A file that is none is told to be none, and a text that was changed by hand elsewhere is not overwritten.
 			d.drop("x.har", `{"log": {}`)

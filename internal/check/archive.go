@@ -95,8 +95,8 @@ func (p *pasteCheck) checkHAR(ctx context.Context, paste *pasted.Paste) int {
 		}
 		fmt.Fprint(out, "]")
 		if paste.OmitsFailed {
-			whole := &PastedReport{Report: new(Report)}
-			whole.warn("failed-left-out", "%s", strings.ReplaceAll(failedLeftOut, "\n", " "))
+			whole := new(Report)
+			whole.warn("failed-left-out", "%s", failedLeftOut)
 			fmt.Fprint(out, `,"warnings": `)
 			if err := encodeJSON(out, whole.Warnings, ""); err != nil {
 				return exitUnknown
@@ -164,7 +164,9 @@ func (p *pasteCheck) checkHAR(ctx context.Context, paste *pasted.Paste) int {
 	}
 	groups := groupRows(rows)
 	p.sayTable(groups)
-	p.sayGaps(paste, unsure)
+	for _, gap := range Gaps(paste, unsure) {
+		fmt.Fprintf(p.cmd.OutOrStdout(), "\n%s\n", gap)
+	}
 	p.sayDetails(ctx, groups)
 	return p.withWritten(code)
 }
@@ -223,11 +225,7 @@ func (p *pasteCheck) judge(ctx context.Context, call *pasted.Call) *PastedReport
 			c.request.Page = call.Page
 		}
 		r := p.report(call, c, p.run(ctx, c))
-		if r.Verdict != string(fetch.Blocked) && call.Recorded.FailedOtherwise() {
-			r.warn("browser-error", "The browser says of it: %s.", call.Recorded.Error)
-		}
-		r.warnModule(ctx, call)
-		r.warnCredentials(ctx, call)
+		r.warnRecorded(ctx, call)
 		return r
 	}
 	if call.Recorded.HeaderCut {
@@ -245,15 +243,23 @@ func (p *pasteCheck) judge(ctx context.Context, call *pasted.Call) *PastedReport
 	return p.report(call, c, p.run(ctx, c))
 }
 
-// warnModule warns of what would be a script, and would not be a module: an archive has both as scripts.
-func (r *PastedReport) warnModule(ctx context.Context, call *pasted.Call) {
-	if r.Verdict != string(fetch.Allowed) || call.Kind != fetch.KindScript || call.NoCORS {
+// warnRecorded warns of what an archive says of a call besides its verdict, and of what it does not tell.
+func (r *Report) warnRecorded(ctx context.Context, call *pasted.Call) {
+	if r.Verdict != string(fetch.Blocked) && call.Recorded.FailedOtherwise() {
+		r.warn("browser-error", "The browser says of it: %s.", call.Recorded.Error)
+	}
+	if r.Verdict != string(fetch.Allowed) {
 		return
 	}
-	module := *call
-	module.Kind = fetch.KindModule
-	if result, err := module.Judge(ctx); err == nil && result.Cause != nil {
-		r.warn("module-type", "It runs as a script; as a module, which an archive does not tell from one, it is blocked: %s", result.Cause.Message)
+	if call.Kind == fetch.KindScript && !call.NoCORS { // an archive has modules as scripts
+		module := *call
+		module.Kind = fetch.KindModule
+		if result, err := module.Judge(ctx); err == nil && result.Cause != nil {
+			r.warn("module-type", "It runs as a script; as a module, which an archive does not tell from one, it is blocked: %s", result.Cause.Message)
+		}
+	}
+	if cause := call.JudgeWithCredentials(ctx); cause != nil {
+		r.warn("credentials-unknown", "Firefox does not record whether a script asks for credentials. If it does, the call is blocked: %s", cause.Message)
 	}
 }
 
@@ -311,34 +317,22 @@ func (p *pasteCheck) sayTable(groups []*rowGroup) {
 	}
 }
 
-// failedLeftOut is what an archive of WebKit does not tell.
-const failedLeftOut = "Safari's Web Inspector leaves failed calls out of its archives, and so all that\n" +
-	"it blocked: for those, paste the messages of the console, or the request's Copy\n" +
-	"as cURL."
+const failedLeftOut = "Safari's Web Inspector leaves failed calls out of its archives, and so all that it blocked: for those, paste the messages of the console, or the request's Copy as cURL."
 
-// sayGaps says what the browser has not written down.
-func (p *pasteCheck) sayGaps(paste *pasted.Paste, unsure int) {
-	out := p.cmd.OutOrStdout()
+// Gaps says what the browser has not written down in an archive; unsure is how many of its calls are allowed, and blocked if
+// they had credentials, where it does not say whether they had.
+func Gaps(paste *pasted.Paste, unsure int) (gaps []string) {
 	if paste.OmitsFailed {
-		fmt.Fprintf(out, "\n%s\n", failedLeftOut)
+		gaps = append(gaps, failedLeftOut)
 	}
 	if unsure > 0 {
-		subject := fmt.Sprintf("%d of\nthe allowed calls are", unsure)
+		subject := fmt.Sprintf("%d of the allowed calls are", unsure)
 		if unsure == 1 {
-			subject = "one of\nthe allowed calls is"
+			subject = "one of the allowed calls is"
 		}
-		fmt.Fprintf(out, "\nFirefox does not record whether a script asks for credentials. If so, %s blocked: paste the request's Copy as cURL, and add --credentials.\n", subject)
+		gaps = append(gaps, fmt.Sprintf("Firefox does not record whether a script asks for credentials. If so, %s blocked: paste the request's Copy as cURL, and add credentials.", subject))
 	}
-}
-
-// warnCredentials warns of a call that is blocked if its script asks for credentials, where the archive does not tell.
-func (r *PastedReport) warnCredentials(ctx context.Context, call *pasted.Call) {
-	if r.Verdict != string(fetch.Allowed) {
-		return
-	}
-	if cause := call.JudgeWithCredentials(ctx); cause != nil {
-		r.warn("credentials-unknown", "Firefox does not record whether a script asks for credentials. If it does, the call is blocked: %s", cause.Message)
-	}
+	return gaps
 }
 
 // short cuts the middle out of a text that is longer than some columns. The host and the end of the path are what tells URLs

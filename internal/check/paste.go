@@ -399,7 +399,7 @@ func (p *pasteCheck) report(call *pasted.Call, c *Check, r *Report) *PastedRepor
 	return &PastedReport{Call: described, Report: r, check: c}
 }
 
-func (r *PastedReport) warn(code, format string, args ...any) {
+func (r *Report) warn(code, format string, args ...any) {
 	r.Warnings = append(r.Warnings, Warning{Code: code, Message: fmt.Sprintf(format, args...)})
 }
 

@@ -361,7 +361,7 @@ func TestPastedArchiveModule(t *testing.T) {
 // After the table is what the browser that made an archive has not written down.
 func TestPastedArchiveGaps(t *testing.T) {
 	for _, test := range []struct{ creator, answer, want string }{
-		{"Firefox", "*", "If so, one of\nthe allowed calls is blocked"},
+		{"Firefox", "*", "If so, one of the allowed calls is blocked"},
 		{"Firefox", "https://other.example.com", ""}, // is blocked in any case
 		{"WebInspector", "*", ""},                    // Chromium's tells
 		{"WebKit Web Inspector", "*", "leaves failed calls out"},

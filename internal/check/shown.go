@@ -50,7 +50,9 @@ func Recorded(ctx context.Context, call *pasted.Call) *Report {
 	}
 	c := Of(call)
 	c.network = fetch.NewRecording(call.Recorded.Exchanges())
-	return c.Run(ctx, Handler{})
+	r := c.Run(ctx, Handler{})
+	r.warnRecorded(ctx, call)
+	return r
 }
 
 // nameHandlers says of each exchange which handler of the configuration has answered.

@@ -17,8 +17,9 @@ const site = "http://api.example.com {\n\tcors http://app.example.com\n\trespond
 // A result is what a check answers.
 type result struct {
 	Report struct {
-		Verdict string
-		Diff    string
+		Verdict  string
+		Diff     string
+		Warnings []struct{ Code string }
 	}
 	Share, Edit string
 	Error       string

@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/caddy-cors/caddy-cors/internal/check"
 	"github.com/caddy-cors/caddy-cors/internal/check/pasted"
+	"github.com/caddy-cors/caddy-cors/internal/fetch"
 )
 
 // maxPaste bounds what is read: archives of a day are long.
@@ -21,8 +23,10 @@ type Paste struct {
 	Unread []string     `json:"unread,omitempty"` // what a text has besides the calls and could not be read
 	Calls  []PastedCall `json:"calls"`
 
-	// Archive is the name of a HAR, to ask for the report on one of its calls.
-	Archive string `json:"archive,omitempty"`
+	// Archive is the name of a HAR, to ask for the report on one of its calls, and Gaps is what its browser has not written
+	// down.
+	Archive string   `json:"archive,omitempty"`
+	Gaps    []string `json:"gaps,omitempty"`
 }
 
 // A PastedCall is one of its calls.
@@ -59,9 +63,17 @@ func (s *Server) readPaste(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	shown := Paste{Source: string(paste.Source), Unread: paste.Unread, Calls: make([]PastedCall, len(paste.Calls))}
-	pasted.InParallel(len(paste.Calls), func(i int) { shown.Calls[i] = describe(r.Context(), &paste.Calls[i]) })
+	var unsure atomic.Int64
+	pasted.InParallel(len(paste.Calls), func(i int) {
+		call := &paste.Calls[i]
+		shown.Calls[i] = describe(r.Context(), call)
+		if shown.Calls[i].Verdict == string(fetch.Allowed) && call.JudgeWithCredentials(r.Context()) != nil {
+			unsure.Add(1)
+		}
+	})
 	if paste.Source == pasted.HAR {
 		shown.Archive = s.archives.keep(paste.Calls)
+		shown.Gaps = check.Gaps(paste, int(unsure.Load()))
 	}
 	answer(w, http.StatusOK, shown)
 }

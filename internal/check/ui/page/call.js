@@ -277,7 +277,8 @@ function showArchive(paste) {
     h("span", {class: "muted"}, [status || "no answer", cause, count > 1 && `${count} times`].filter(Boolean).join(" · ")))
   add()
   const summary = calls.length === 0 ? "The pages in this archive make no calls to other origins." : `${calls.length} calls to other origins, ${blocked} blocked, judging by the answers that the browser recorded.`
-  $("pasted").append(h("p", {class: "summary"}, summary), list, h("div", {class: "actions"}, more))
+  const gaps = (paste.gaps ?? []).map(gap => h("p", {class: "muted"}, gap))
+  $("pasted").append(h("p", {class: "summary"}, summary), ...gaps, list, h("div", {class: "actions"}, more))
   $("result").replaceChildren()
   say(summary)
 }

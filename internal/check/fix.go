@@ -59,7 +59,7 @@ func (f *fixer) fix(ctx context.Context, first *attempt, report *Report) {
 			break
 		}
 		p := proposer{fixer: f, conf: now.conf, attempt: now.attempt}
-		p.propose(ctx)
+		p.propose()
 		advice = append(advice, p.advice...)
 		best := f.choose(ctx, now, p.candidates, seen)
 		if best == nil {

@@ -62,8 +62,8 @@ func (l *List) HasFamily(o Origin) bool {
 // SharedWith returns a list of the same patterns that shares with the other what both have.
 func (l *List) SharedWith(other *List) *List {
 	shared := *l
-	shared.exact, shared.wild = l.exact.sharedWith(other.exact), l.wild.sharedWith(other.wild)
-	if shared.exact.shares(other.exact) && shared.wild.shares(other.wild) {
+	shared.exact, shared.wild = l.exact.sharedWith(&other.exact), l.wild.sharedWith(&other.wild)
+	if shared.exact.shares(&other.exact) && shared.wild.shares(&other.wild) {
 		return other
 	}
 	return &shared
@@ -117,12 +117,11 @@ func (r *Revision) Add(text string, p Pattern) {
 // List returns the new list, which is the one before where it has the same patterns. It ends the revision.
 func (r *Revision) List() *List {
 	next := &List{exact: r.exact.texts(), wild: r.wild.texts(), longest: r.longest, labels: r.labels}
-	if next.exact.shares(r.base.exact) && next.wild.shares(r.base.wild) {
+	if next.exact.shares(&r.base.exact) && next.wild.shares(&r.base.wild) {
 		return r.base
 	}
 	if len(next.exact.shards) == 1 && next.exact.shards[0].count == 1 {
-		s := &next.exact.shards[0]
-		s.each(func(_ int, text []byte) { next.only = string(text) })
+		next.exact.each(0, func(_ int, text []byte) { next.only = string(text) })
 	}
 	return next
 }

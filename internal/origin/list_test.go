@@ -92,7 +92,7 @@ func TestListShares(t *testing.T) {
 	}
 	unshared := func(a, b *List) (n int) {
 		for i := range a.exact.shards {
-			if !a.exact.sharesShard(b.exact, i) {
+			if !a.exact.sharesShard(&b.exact, i) {
 				n++
 			}
 		}

@@ -11,14 +11,15 @@ import (
 // bytes besides its own, and none of them is a pointer, which the garbage collector would have to follow.
 type texts struct {
 	shards []shard // a power of two of them; none in the empty set
+	groups []group // of all shards: each set has its own, in one piece, because the memory that look-ups go to first is small so
 }
 
-// A shard has the texts in one piece, each with a line break before and after it, and where they are, by their hashes: in
-// groups, the first of which that is not full ends a search.
+// A shard has the texts in one piece, each with a line break before and after it. Where they are is in groups, by their
+// hashes; the first of these that is not full ends a search.
 type shard struct {
-	groups []group
-	lines  []byte
-	count  int
+	lines      []byte
+	from, size uint32 // the first of its groups, and how many there are
+	count      int
 }
 
 // A group has the places of texts, the first of them filled first.
@@ -52,31 +53,24 @@ func shardOf(hash uint64, shards int) int {
 }
 
 // has reports whether the set has a text.
-func (t texts) has(text string) bool {
-	if len(t.shards) == 0 {
-		return false
-	}
-	hash := maphash.String(seed, text)
-	return find(&t.shards[shardOf(hash, len(t.shards))], hash, text) >= 0
+func (t *texts) has(text string) bool {
+	return len(t.shards) > 0 && find(t, maphash.String(seed, text), text) >= 0
 }
 
 // hasBytes likewise.
-func (t texts) hasBytes(text []byte) bool {
-	if len(t.shards) == 0 {
-		return false
-	}
-	hash := hashOf(text)
-	return find(&t.shards[shardOf(hash, len(t.shards))], hash, text) >= 0
+func (t *texts) hasBytes(text []byte) bool {
+	return len(t.shards) > 0 && find(t, hashOf(text), text) >= 0
 }
 
-// find returns the place of a text among those of all groups of the shard; -1 if it is not there.
-func find[T string | []byte](s *shard, hash uint64, text T) int {
+// find returns the place of a text of a set that is not empty, among those of all groups; -1 if it is not there.
+func find[T string | []byte](t *texts, hash uint64, text T) int {
+	s := &t.shards[shardOf(hash, len(t.shards))]
 	if s.count == 0 {
 		return -1
 	}
 	tag := tagOf(hash)
 	for i := s.first(hash); ; i = s.next(i) {
-		g := &s.groups[i]
+		g := &t.groups[i]
 		for m := g.matches(tag); m != 0; m &= m - 1 {
 			place := bits.TrailingZeros64(m) / 8
 			end := int(g.ends[place])
@@ -105,32 +99,28 @@ func (g *group) full() bool { return g.tags>>(8*(groupSize-1)) != 0 }
 
 // first returns the group that a search for a hash begins at: its lower half, scaled to the number of groups.
 func (s *shard) first(hash uint64) int {
-	return int(uint64(uint32(hash)) * uint64(len(s.groups)) >> 32)
+	return int(s.from) + int(uint64(uint32(hash))*uint64(s.size)>>32)
 }
 
 func (s *shard) next(i int) int {
-	if i++; i == len(s.groups) {
-		return 0
+	if i++; i == int(s.from+s.size) {
+		return int(s.from)
 	}
 	return i
 }
 
-// newShard returns an empty shard with room for so many texts, and for so many bytes of them and their line breaks.
-func newShard(count, size int) shard {
-	return shard{groups: make([]group, count/perGroup+1), lines: append(make([]byte, 0, 1+size), '\n')}
-}
-
-// add adds a text, unless the shard has it already.
-func (s *shard) add(hash uint64, text []byte) {
-	if find(s, hash, text) >= 0 {
+// add adds a text, unless the set has it already. There has to be room for it in its shard.
+func (t *texts) add(hash uint64, text []byte) {
+	if find(t, hash, text) >= 0 {
 		return
 	}
+	s := &t.shards[shardOf(hash, len(t.shards))]
 	s.lines = append(s.lines, text...)
 	i := s.first(hash)
-	for s.groups[i].full() {
+	for t.groups[i].full() {
 		i = s.next(i)
 	}
-	g := &s.groups[i]
+	g := &t.groups[i]
 	place := (bits.Len64(g.tags) + 7) / 8
 	g.tags |= tagOf(hash) << (8 * place)
 	g.ends[place] = uint32(len(s.lines))
@@ -138,55 +128,49 @@ func (s *shard) add(hash uint64, text []byte) {
 	s.count++
 }
 
-// each calls f for each text of the shard with its place.
-func (s *shard) each(f func(place int, text []byte)) {
-	for i := range s.groups {
-		for j, end := range s.groups[i].ends {
+// each calls f for each text of a shard with its place among those of its groups.
+func (t *texts) each(i int, f func(place int, text []byte)) {
+	s := &t.shards[i]
+	for j := range t.groupsOf(s) {
+		for k, end := range t.groups[int(s.from)+j].ends {
 			if end != 0 {
 				before := s.lines[:end]
-				f(i*groupSize+j, before[bytes.LastIndexByte(before, '\n')+1:])
+				f(j*groupSize+k, before[bytes.LastIndexByte(before, '\n')+1:])
 			}
 		}
 	}
 }
 
-// sameAs reports whether both shards have the same texts.
-func (p *shard) sameAs(other *shard) bool {
-	if p.count != other.count || len(p.lines) != len(other.lines) {
-		return false
+func (t *texts) groupsOf(s *shard) []group { return t.groups[s.from:][:s.size] }
+
+// sharedWith returns the set with the shards of the other wherever they have the same texts.
+func (t *texts) sharedWith(other *texts) texts {
+	if len(t.shards) != len(other.shards) || t.shares(other) {
+		return *t
 	}
-	same := true
-	p.each(func(_ int, text []byte) {
-		if same {
-			same = find(other, hashOf(text), text) >= 0
+	same := make([]bool, len(t.shards))
+	for i := range t.shards {
+		if same[i] = t.shards[i].count == other.shards[i].count && len(t.shards[i].lines) == len(other.shards[i].lines); same[i] {
+			t.each(i, func(_ int, text []byte) { same[i] = same[i] && other.hasBytes(text) })
+		}
+	}
+	return build(len(t.shards), other, func(i int) bool { return same[i] }, func(f func(hash uint64, text []byte)) {
+		for i := range t.shards {
+			if !same[i] {
+				t.each(i, func(_ int, text []byte) { f(hashOf(text), text) })
+			}
 		}
 	})
-	return same
-}
-
-// sharedWith returns the set with the shards of the other wherever they are the same.
-func (t texts) sharedWith(other texts) texts {
-	if len(t.shards) != len(other.shards) {
-		return t
-	}
-	shared := texts{make([]shard, len(t.shards))}
-	for i := range t.shards {
-		shared.shards[i] = t.shards[i]
-		if !t.sharesShard(other, i) && t.shards[i].sameAs(&other.shards[i]) {
-			shared.shards[i] = other.shards[i]
-		}
-	}
-	return shared
 }
 
 // sharesShard reports whether a shard of both sets is the same one.
-func (t texts) sharesShard(other texts, i int) bool {
-	a, b := t.shards[i].groups, other.shards[i].groups
+func (t *texts) sharesShard(other *texts, i int) bool {
+	a, b := t.shards[i].lines, other.shards[i].lines
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // shares reports whether all shards of both sets are the same ones.
-func (t texts) shares(other texts) bool {
+func (t *texts) shares(other *texts) bool {
 	if len(t.shards) != len(other.shards) {
 		return false
 	}
@@ -196,6 +180,58 @@ func (t texts) shares(other texts) bool {
 		}
 	}
 	return true
+}
+
+// build returns a set of n shards: those of another set that are shared, and others with the texts that each calls its
+// function for, which are not for those.
+func build(n int, base *texts, shared func(i int) bool, each func(f func(hash uint64, text []byte))) texts {
+	// The room that each shard needs is counted first, so that none has more of it.
+	type room struct{ count, size int }
+	rooms := make([]room, n)
+	all := 0
+	each(func(hash uint64, text []byte) {
+		r := &rooms[shardOf(hash, n)]
+		r.count++
+		r.size += len(text) + 1
+		all++
+	})
+	next := texts{shards: make([]shard, n)}
+	groups := 0
+	for i := range next.shards {
+		s := &next.shards[i]
+		switch {
+		case shared(i):
+			*s = base.shards[i]
+		case rooms[i].count > 0:
+			s.size = uint32(rooms[i].count/perGroup + 1)
+			s.lines = append(make([]byte, 0, 1+rooms[i].size), '\n')
+		}
+		s.from = uint32(groups)
+		groups += int(s.size)
+	}
+	next.groups = make([]group, groups)
+	for i := range next.shards {
+		if shared(i) {
+			copy(next.groupsOf(&next.shards[i]), base.groupsOf(&base.shards[i]))
+		}
+	}
+	each(next.add)
+	for i := range next.shards {
+		if !shared(i) {
+			all -= next.shards[i].count
+		}
+	}
+	if all == 0 {
+		return next
+	}
+	// Some came more than once, and there is room for them each time.
+	return build(n, base, shared, func(f func(hash uint64, text []byte)) {
+		for i := range next.shards {
+			if !shared(i) {
+				next.each(i, func(_ int, text []byte) { f(hashOf(text), text) })
+			}
+		}
+	})
 }
 
 // A textsRevision makes a set from another.
@@ -220,13 +256,14 @@ func (r *textsRevision) keep(text []byte) bool {
 		return false
 	}
 	hash := hashOf(text)
-	i := shardOf(hash, len(r.base.shards))
-	place := find(&r.base.shards[i], hash, text)
+	place := find(&r.base, hash, text)
 	if place < 0 {
 		return false
 	}
+	i := shardOf(hash, len(r.base.shards))
+	place -= int(r.base.shards[i].from) * groupSize
 	if r.kept[i] == nil {
-		r.kept[i] = make([]uint8, len(r.base.shards[i].groups))
+		r.kept[i] = make([]uint8, r.base.shards[i].size)
 	}
 	if bit := uint8(1) << (place % groupSize); r.kept[i][place/groupSize]&bit == 0 {
 		r.kept[i][place/groupSize] |= bit
@@ -260,60 +297,37 @@ func (r *textsRevision) texts() texts {
 	if r.entries >= manyTexts || len(r.base.shards) == manyShards && r.entries >= manyTexts/4 {
 		n = manyShards
 	}
-	var next texts
-	next.shards = make([]shard, n)
-
-	// The room that each shard needs is counted first, so that none has more of it.
-	type room struct{ count, size int }
-	rooms := make([]room, n)
-	count := func(hash uint64, text []byte) {
-		i := shardOf(hash, n)
-		rooms[i].count++
-		rooms[i].size += len(text) + 1
-	}
+	changed := make([]bool, n) // the shards that something is added to
 	for _, block := range r.added {
-		eachLine(block, count)
+		eachLine(block, func(hash uint64, _ []byte) { changed[shardOf(hash, n)] = true })
 	}
 	shared := func(i int) bool {
-		return n == len(r.base.shards) && rooms[i].count == 0 && r.counts[i] == r.base.shards[i].count
+		return n == len(r.base.shards) && !changed[i] && r.counts[i] == r.base.shards[i].count
 	}
-	unshared := make([]int, 0, len(r.base.shards)) // what of the base is copied, as far as it is kept
-	for i := range r.base.shards {
-		if shared(i) {
-			next.shards[i] = r.base.shards[i]
-		} else if r.counts[i] > 0 {
-			unshared = append(unshared, i)
+	unshared := 0
+	for i := range n {
+		if !shared(i) {
+			unshared++
 		}
 	}
-	for _, i := range unshared {
-		r.eachKept(i, count)
+	if unshared == 0 {
+		return r.base
 	}
-	for i, room := range rooms {
-		if room.count > 0 {
-			next.shards[i] = newShard(room.count, room.size)
+	return build(n, &r.base, shared, func(f func(hash uint64, text []byte)) {
+		for i := range r.base.shards {
+			if !shared(min(i, n-1)) && r.counts[i] > 0 {
+				r.eachKept(i, f)
+			}
 		}
-	}
-	add := func(hash uint64, text []byte) { next.shards[shardOf(hash, n)].add(hash, text) }
-	for _, i := range unshared {
-		r.eachKept(i, add)
-	}
-	for i, block := range r.added {
-		eachLine(block, add)
-		r.added[i] = nil
-	}
-	for i, room := range rooms {
-		if p := &next.shards[i]; p.count < room.count { // some were added twice
-			exact := newShard(p.count, len(p.lines))
-			p.each(func(_ int, text []byte) { exact.add(hashOf(text), text) })
-			*p = exact
+		for _, block := range r.added {
+			eachLine(block, f)
 		}
-	}
-	return next
+	})
 }
 
 // eachKept calls f for each text of a shard of the base that is kept.
 func (r *textsRevision) eachKept(i int, f func(hash uint64, text []byte)) {
-	r.base.shards[i].each(func(place int, text []byte) {
+	r.base.each(i, func(place int, text []byte) {
 		if r.kept[i][place/groupSize]&(1<<(place%groupSize)) != 0 {
 			f(hashOf(text), text)
 		}

@@ -29,7 +29,7 @@ MODULES = bench docs/dockerproxy
 # How long each fuzz target runs.
 FUZZTIME = 10m
 
-.PHONY: run test tests packages lint fuzz vulnerabilities bench notes release
+.PHONY: run test tests packages lint fuzz vulnerabilities bench regressions notes release
 
 # Starts the example: http://localhost:8080
 run:
@@ -95,3 +95,10 @@ bench:
 	cd bench && go run $(BENCHSTAT) -filter '.name:Added $(UNITS)' -table /policy -row /request -col /candidate compared.txt
 	cd bench && go run $(BENCHSTAT) -filter '.name:Plain $(UNITS)' -table /policy,/request -row /candidate compared.txt
 	cd bench && go run ./wrk
+
+# Which ratios to what people use instead have become worse than in a file of before, which make bench has left:
+# make regressions BEFORE=bench/before.txt
+BEFORE = bench/before.txt
+AFTER = bench/compared.txt
+regressions:
+	cd bench && go run ./regressions $(abspath $(BEFORE)) $(abspath $(AFTER))

@@ -359,6 +359,7 @@ func TestTroubleshootingPasted(t *testing.T) {
 		"Cross-Origin Read Blocking (CORB) blocked cross-origin response",
 		"A resource is blocked by OpaqueResponseBlocking, please check browser console for details.",
 		"A ServiceWorker passed an opaque Response to FetchEvent.respondWith() while handling a 'cors' FetchEvent.",
+		"Response served by service worker is opaque", "Security Error: Content at URL may not load data from URL.",
 		"Failed to construct 'Worker': Script at 'URL' cannot be accessed from origin 'ORIGIN'.",
 		"Request had a target IP address space of", "navigator.sendBeacon", "431 Request Header Fields Too Large",
 		"413 Request Entity Too Large",
@@ -373,6 +374,9 @@ func TestTroubleshootingPasted(t *testing.T) {
 	}
 	for _, message := range []string{
 		"Http failure response for URL: 0 Unknown Error",
+		`The resource at "URL" was blocked by OpaqueResponseBlocking. Reason: "REASON".`,
+		"Failed to load 'URL'. A ServiceWorker passed an opaque Response to FetchEvent.respondWith() while handling a 'cors' FetchEvent.",
+		"Beacon API cannot load URL. Origin ORIGIN is not allowed by Access-Control-Allow-Origin. Status code: STATUS",
 		`The FetchEvent for "URL" resulted in a network error response: an "opaque" response was used for a request whose type is not no-cors`,
 	} {
 		if paste := try(quotedWords.Replace(message)); paste == nil || paste.Calls[0].URL != "https://api.example.com/x" {

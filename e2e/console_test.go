@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 
 	"golang.org/x/net/websocket"
 
+	"github.com/caddy-cors/caddy-cors/internal/check/pasted"
 	"github.com/caddy-cors/caddy-cors/internal/livecaddy"
 	"github.com/caddy-cors/caddy-cors/internal/markdown"
 )
@@ -32,7 +34,8 @@ type consoleCase struct {
 	init    string // the page's script calls fetch("https://HOST/", init),
 	script  string // or does this in its stead,
 	sandbox bool   // or has a sandboxed frame call https://to.HOST/,
-	policy  string // or a frame with this Content-Security-Policy
+	policy  string // or a frame with this Content-Security-Policy,
+	frame   string // or does this in a frame
 }
 
 const (
@@ -103,6 +106,19 @@ var consoleCases = []consoleCase{
 
 	{section: "It is not a CORS error", site: "respond ok", policy: "connect-src 'none'"},
 	{section: "It is not a CORS error", site: "header Cross-Origin-Resource-Policy same-origin\nrespond ok", init: "{mode: 'no-cors'}"},
+
+	{section: "Other words for it", site: "respond ok", script: "const request = new XMLHttpRequest(); request.open('GET', 'https://HOST/'); request.setRequestHeader('Cookie', 'a=b')" + sent},
+	{section: "Other words for it", site: "header Cross-Origin-Resource-Policy same-origin\n" + picture, script: loadedImage},
+	{section: "Other words for it", site: "header /frame Cross-Origin-Embedder-Policy require-corp\n" + picture, frame: loadedImage},
+	{section: "Other words for it", site: "header X-Content-Type-Options nosniff\nheader Content-Type text/html\nrespond \"<!doctype html>\"", script: loadedImage},
+	{section: "Other words for it", site: "header /worker Content-Type text/javascript\n" +
+		"respond /worker `onactivate = event => event.waitUntil(clients.claim())\nonfetch = event => event.respondWith(fetch(event.request.url, {mode: 'no-cors'}))`\nrespond ok",
+		frame: "const claimed = new Promise(done => navigator.serviceWorker.oncontrollerchange = done)\n" +
+			"await navigator.serviceWorker.register('/worker'); await claimed; return (await fetch('https://to.HOST/')).status"},
+	{section: "Other words for it", site: "header Content-Type text/javascript\nrespond ok", script: "new Worker('https://HOST/worker.js')"},
+	{section: "Other words for it", site: "respond ok", script: "navigator.sendBeacon('https://HOST/', new Blob(['{}'], {type: 'application/json'}))"},
+	{section: "Other words for it", site: anyOrigin + "respond 431"},
+	{section: "Other words for it", site: "respond 413"},
 }
 
 // sent ends a script that has opened an XMLHttpRequest.
@@ -129,7 +145,7 @@ func host(number int) string { return fmt.Sprintf("case%d.example.com", number) 
 var named = regexp.MustCompile(`case(\d+)\.`)
 
 // framed reports whether it is a frame that makes the call.
-func (c consoleCase) framed() bool { return c.sandbox || c.policy != "" }
+func (c consoleCase) framed() bool { return c.sandbox || c.policy != "" || c.frame != "" }
 
 // origins are those of the case's sites.
 func (c consoleCase) origins(number int) []string {
@@ -145,7 +161,8 @@ func (c consoleCase) sites(number int) string {
 	frame := ""
 	if c.framed() {
 		frame = "header /frame Content-Type text/html\n" +
-			"respond /frame `<script>fetch('https://to.HOST/').then(r => r.status, String).then(found => parent.postMessage(found, '*'))</script>`\n"
+			"respond /frame `<script>(async () => { " + cmp.Or(c.frame, "return (await fetch('https://to.HOST/')).status") + " })()" +
+			".catch(String).then(found => parent.postMessage(found, '*'))</script>`\n"
 	}
 	if c.policy != "" {
 		frame = "header /frame Content-Security-Policy \"" + c.policy + "\"\n" + frame
@@ -170,6 +187,15 @@ func (c consoleCase) call(number int) call {
 // The messages on docs/troubleshooting.md are what browsers print, each of them in a case of its section.
 func TestConsole(t *testing.T) {
 	beginnings, sections := quotedMessages(t)
+	others := markdown.Read(t, "../docs/troubleshooting.md").Section(t, "Other words for it").Text()
+	for _, messages := range otherWords {
+		for _, message := range messages {
+			if !strings.Contains(others, message) {
+				t.Errorf("the page does not have %s", message)
+			}
+		}
+	}
+	sections = append(sections, quotedSection{"Other words for it", otherWords})
 	for _, c := range consoleCases {
 		if !slices.ContainsFunc(sections, func(s quotedSection) bool { return s.heading == c.section && len(s.messages) > 0 }) {
 			t.Errorf("no message is quoted under %q", c.section)
@@ -227,6 +253,11 @@ https://%[4]s {
 			findings := page.findings(t, browser, len(calls))
 
 			printed := byCase(console(), len(cases))
+			for i, texts := range printed {
+				if problem := heldToPaste(i, texts); problem != "" {
+					t.Errorf("%s: %s", cases[i].section, problem)
+				}
+			}
 			for i, f := range findings[1 : len(calls)-1] {
 				printed[i] = append(printed[i], f.Error+": "+f.Message) // as it is printed if nobody catches it
 			}
@@ -252,6 +283,47 @@ https://%[4]s {
 			}
 		})
 	}
+}
+
+// heldToPaste returns what is wrong with what caddy cors check reads of the messages of a case: if one has a URL, it is that of
+// the call, or nothing can be checked and it is said why.
+func heldToPaste(number int, texts []string) string {
+	text := strings.Join(slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return text == host(number) }), "\n")
+	if !strings.Contains(text, "://"+host(number)) && !strings.Contains(text, "://to."+host(number)) {
+		return ""
+	}
+	paste, err := pasted.Read(strings.NewReader(text))
+	if err != nil {
+		if unrecognized, ok := errors.AsType[*pasted.UnrecognizedError](err); ok && unrecognized.Reason != "" {
+			return ""
+		}
+		return fmt.Sprintf("%v, of\n%s", err, text)
+	}
+	for _, call := range paste.Calls {
+		if !strings.Contains(call.URL, host(number)) && !strings.Contains(call.URL, endHost) && (!call.Lacks(pasted.NeedURL) || strings.Contains(text, "https://"+host(number))) {
+			return fmt.Sprintf("a call of %q is read, of\n%s", call.URL, text)
+		}
+	}
+	return ""
+}
+
+// otherWords are the messages of the section "Other words for it" that engines print.
+var otherWords = map[string][]string{
+	"Chromium": {
+		`Refused to set unsafe header "NAME"`,
+		`The FetchEvent for "URL" resulted in a network error response: an "opaque" response was used for a request whose type is not no-cors`,
+		"SecurityError: Failed to construct 'Worker': Script at 'URL' cannot be accessed from origin 'ORIGIN'.",
+	},
+	"Firefox": {
+		"The resource at “URL” was blocked by OpaqueResponseBlocking. Reason: “REASON”.",
+		"Failed to load ‘URL’. A ServiceWorker passed an opaque Response to FetchEvent.respondWith() while handling a ‘cors’ FetchEvent. Opaque Response objects are only valid when the RequestMode is ‘no-cors’.",
+		"Security Error: Content at URL may not load data from URL.",
+	},
+	"WebKitGTK": {
+		`Refused to set unsafe header "NAME"`,
+		"Response served by service worker is opaque",
+		"Beacon API cannot load URL. Origin ORIGIN is not allowed by Access-Control-Allow-Origin. Status code: STATUS",
+	},
 }
 
 // byCase returns the texts of the messages of each case. A message that names none is of the one that was named in a message

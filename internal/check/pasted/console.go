@@ -45,6 +45,7 @@ type form struct {
 	preflight   bool       // whether it is about a preflight
 	unnamed     Need       // what the wording is about and does not name
 	credentials bool       // whether the call has the credentials mode "include"
+	noCORS      bool       // whether it is made without CORS
 }
 
 // forms are the wordings of Chromium, Firefox and WebKit, today's and older ones, and of the first Edge. Quotes are straight
@@ -67,8 +68,8 @@ var forms = []form{
 	{part: head, pattern: `Refused to connect to '(?P<url>URL)' because it violates the document's Content Security Policy`, said: fetch.ContentSecurityPolicy, kind: fetch.KindFetch},
 	{part: head, kind: fetch.KindWebSocket, pattern: `WebSocket connection to '(?P<url>URL)' failed`},
 	{part: head, kind: fetch.KindFetch, pattern: `The FetchEvent for "(?P<url>URL)" resulted in a network error response: an "opaque" response was used`},
-	{part: head, pattern: `Cross-Origin Read Blocking \(CORB\) blocked cross-origin response (?P<url>https?:BARE)(?: with MIME type| |$)`},
-	{part: head, pattern: `Response was blocked by (?:CORB|ORB) \(Cross-Origin Read Blocking\)[^']{0,80}'(?P<url>URL)'`},
+	{part: head, noCORS: true, pattern: `Cross-Origin Read Blocking \(CORB\) blocked cross-origin response (?P<url>https?:BARE)(?: with MIME type| |$)`},
+	{part: head, noCORS: true, pattern: `Response was blocked by (?:CORB|ORB) \(Cross-Origin Read Blocking\)[^']{0,80}'(?P<url>URL)'`},
 
 	// Firefox.
 	{part: head, pattern: `Cross-Origin Request (?:Blocked|Warning): The Same Origin Policy (?:disallows|will disallow) reading the remote resource at ['"]?(?P<url>BARE)['"]?(?: soon)?\. ?(?:\(Reason:|This can be fixed)`},
@@ -77,10 +78,12 @@ var forms = []form{
 	{part: head, kind: fetch.KindFont, pattern: `downloadable font: download failed [^<>]*?: ?bad URI or cross-site access not allowed source: (?P<url>[^\s'"]+)`},
 	{part: head, pattern: `Content[- ]Security[- ]Policy: The page's settings (?:blocked|would block) the loading of a resource \((?P<directive>[a-z-]+)\) at (?P<url>[^\s'"]+) because it violates the following directive:`, said: fetch.ContentSecurityPolicy},
 	{part: head, pattern: `Content Security Policy: The page's settings blocked the loading of a resource at (?P<url>[^\s'"]+) \("(?P<directive>[a-z-]+)`, said: fetch.ContentSecurityPolicy},
-	{part: head, pattern: `The resource at "(?P<url>URL)" was blocked due to its Cross-Origin-Resource-Policy header`},
+	{part: head, noCORS: true, said: fetch.ResourcePolicy, pattern: `The resource at "(?P<url>URL)" was blocked due to its Cross-Origin-Resource-Policy header`},
+	{part: head, noCORS: true, pattern: `The resource at "(?P<url>URL)" was blocked by OpaqueResponseBlocking`},
+	{part: head, kind: fetch.KindFetch, pattern: `Failed to load '(?P<url>URL)'\. A ServiceWorker passed an opaque Response`},
 	{part: head, pattern: `Firefox can't establish a connection to the server at (?P<url>[^\s'"]+)`},
 	{part: head, pattern: `Cross-Origin Request Blocked: [^:]{0,60}OpaqueResponseBlocking`},
-	{part: head, pattern: `A resource is blocked by OpaqueResponseBlocking, please check browser console for details\.? ?(?P<url>https?:[^\s'"]+)?`},
+	{part: head, noCORS: true, pattern: `A resource is blocked by OpaqueResponseBlocking, please check browser console for details\.? ?(?P<url>https?:[^\s'"]+)?`},
 
 	// WebKit.
 	{part: head, pattern: `Cross-origin redirection to (?P<to>BARE) denied by Cross-Origin Resource Sharing policy:`},
@@ -88,10 +91,11 @@ var forms = []form{
 	{part: head, pattern: `\[blocked\] The page at (?P<page>BARE) (?:requested insecure content from|was not allowed to display insecure content from) (?P<url>BARE)\. This content was blocked`, said: fetch.MixedContent},
 	{part: head, pattern: `Refused to connect to (?P<url>BARE) because it does not appear in the (?P<directive>[a-z-]+) directive of the Content Security Policy`, said: fetch.ContentSecurityPolicy},
 	{part: head, pattern: `Refused to load (?P<url>BARE) because it does not appear in the (?P<directive>[a-z-]+) directive of the Content Security Policy`, said: fetch.ContentSecurityPolicy},
-	{part: head, pattern: `Cancelled load to (?P<url>BARE) because it violates the resource's Cross-Origin-Resource-Policy`},
+	{part: head, noCORS: true, said: fetch.ResourcePolicy, pattern: `Cancelled load to (?P<url>BARE) because it violates the resource's Cross-Origin-Resource-Policy`},
 	{part: tail, kind: fetch.KindFetch, pattern: `Fetch API cannot load (?P<url>BARE) due to access control checks`},
 	{part: tail, kind: fetch.KindXHR, pattern: `XMLHttpRequest cannot load (?P<url>BARE) due to access control checks`},
 	{part: tail, kind: fetch.KindEventSource, pattern: `EventSource cannot load (?P<url>BARE) due to access control checks`},
+	{part: head, kind: fetch.KindBeacon, pattern: `Beacon API cannot load (?P<url>BARE)\. `},
 	{part: tail, kind: fetch.KindBeacon, pattern: `Beacon API cannot load (?P<url>BARE) due to access control checks`},
 	{part: tail, pattern: `Cannot load (?P<kind>image|script|stylesheet|font|media|video|audio|manifest) (?P<url>BARE) due to access control checks`},
 	{part: tail, pattern: `(?:Fetch API|XMLHttpRequest) cannot load (?P<url>BARE)\.(?:\s|$)`},
@@ -240,6 +244,7 @@ type report struct {
 	xhr       bool
 	site      string // the origin of the URL, where that is not told
 	hint      string // a URL that lacks its scheme
+	foreign   bool   // its URL is of a scheme that no page can call, such as that of a redirect to mailto:
 }
 
 func (r *report) take(one found) {
@@ -252,6 +257,7 @@ func (r *report) take(one found) {
 	}
 	r.preflight = r.preflight || one.preflight
 	r.call.Credentials = r.call.Credentials || one.credentials
+	r.call.NoCORS = r.call.NoCORS || one.noCORS
 	if one.unnamed != "" && (r.unnamed == "" || one.unnamed == NeedMethod) {
 		r.unnamed = one.unnamed
 	}
@@ -291,6 +297,7 @@ func (r *report) takeURL(text string) {
 	text = unwrap(text)
 	if r.call.URL = callableURL(text); r.call.URL == "" {
 		r.hint = WithScheme(text)
+		r.foreign = r.hint == ""
 	}
 }
 
@@ -306,7 +313,7 @@ func unwrap(text string) string {
 // https, most likely. It is empty if no page can call what results.
 func WithScheme(text string) string {
 	text = strings.TrimPrefix(text, "//")
-	if strings.Contains(text, "://") || strings.HasPrefix(text, "/") {
+	if authority, _, _ := strings.Cut(text, "/"); strings.Contains(text, "://") || authority == "" || strings.Contains(authority, "@") { // mailto:
 		return ""
 	}
 	secure := callableURL("https://" + text)
@@ -417,6 +424,9 @@ func readConsole(text string) []Call {
 	for _, r := range reports {
 		likely = cmp.Or(likely, r.call.Origin)
 	}
+	if slices.ContainsFunc(reports, func(r *report) bool { return r.call.URL != "" }) {
+		reports = slices.DeleteFunc(reports, func(r *report) bool { return r.foreign }) // Firefox has a message about each URL of one call
+	}
 	var calls []Call
 	for _, r := range reports[:min(len(reports), maxCalls)] {
 		if r.call.URL != "" {
@@ -459,6 +469,9 @@ func mergeReport(calls []Call, c Call) []Call {
 		known := &calls[i]
 		if c.URL == "" || known.URL != c.URL || known.Origin != c.Origin && c.Origin != "" || known.Kind != c.Kind && known.Kind != "" && c.Kind != "" {
 			continue
+		}
+		if known.Kind == "" {
+			known.Kind = c.Kind
 		}
 		if c.Said == "" && c.Method == "" && len(c.Header) == 0 && !c.Lacks(NeedPreflight) {
 			return calls // it says nothing more

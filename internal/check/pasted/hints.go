@@ -26,7 +26,7 @@ var hints = []hint{
 
 	// Messages that are about something else than an answer of a server.
 	{
-		regexp.MustCompile(`Failed to construct 'Worker'`),
+		regexp.MustCompile(`Failed to construct 'Worker'|Security Error: Content at \S+ may not load data from`),
 		"a worker's script has to be from the page's own origin, and no header of the server helps: serve it with the page",
 	},
 	{
@@ -38,7 +38,7 @@ var hints = []hint{
 		"the script reads a header that the server does not expose, and the message does not name the call: check its URL with --reads",
 	},
 	{
-		regexp.MustCompile(`A ServiceWorker passed an opaque Response|an "opaque" response was used`),
+		regexp.MustCompile(`A ServiceWorker passed an opaque Response|an "opaque" response was used|Response served by service worker is opaque`),
 		`a service worker answers with what it loaded with mode: "no-cors": have it fetch with mode: "cors"`,
 	},
 	{
@@ -46,7 +46,7 @@ var hints = []hint{
 		"a picture on the canvas was loaded without CORS, and the message does not name it: check the picture's URL with --kind image, and give its element crossorigin",
 	},
 	{
-		regexp.MustCompile(`Not allowed to load local resource|URL scheme "[a-z-]+" is not supported|Cross origin requests are only supported for`),
+		regexp.MustCompile(`Not allowed to load local resource|may not load or link to file:|URL scheme "[a-z-]+" is not supported|Cross origin requests are only supported for`),
 		"the script calls a URL that is neither http:// nor https://, or the page was opened from a file: serve both over HTTP",
 	},
 	{

@@ -86,6 +86,47 @@ var differences = []difference{
 		}}},
 	},
 	{
+		name:    "chromium-policy-upgrade",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.ChromiumPolicyUpgrade),
+		verdict: true,
+		example: script{kind: fetch.KindEventSource, page: plainPage, url: plainAPI, hops: []hop{withStatus(200, "text/event-stream")}, document: &document{header: []fetch.Field{
+			{Name: "Content-Security-Policy", Value: "upgrade-insecure-requests; connect-src https://api.example.com"},
+		}}},
+	},
+	{
+		name:    "chromium-policy-upgrade",
+		engines: []fetch.Engine{fetch.Chromium, fetch.WebKit},
+		applies: warned(fetch.ChromiumPolicyUpgrade),
+		verdict: true,
+		example: script{kind: fetch.KindMedia, noCORS: true, credentials: true, page: plainPage, url: plainAPI, hops: []hop{withStatus(200, "audio/wav")}, document: &document{header: []fetch.Field{
+			{Name: "Content-Security-Policy", Value: "upgrade-insecure-requests; media-src https://api.example.com"},
+		}}},
+	},
+	{
+		name:    "firefox-policy-upgrade",
+		engines: []fetch.Engine{fetch.Firefox},
+		applies: warned(fetch.FirefoxPolicyUpgrade),
+		verdict: true,
+		example: script{kind: fetch.KindImage, noCORS: true, credentials: true, url: plainAPI, hops: []hop{withStatus(200, "image/gif")}, document: &document{header: []fetch.Field{
+			{Name: "Content-Security-Policy", Value: "img-src https://api.example.com"},
+		}}},
+	},
+	{
+		name:    "media-status",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.MediaStatus),
+		verdict: true,
+		example: script{kind: fetch.KindMedia, url: secureAPI, hops: []hop{withStatus(203, "audio/wav")}},
+	},
+	{
+		name:    "media-status",
+		engines: []fetch.Engine{fetch.Chromium, fetch.Firefox},
+		applies: warned(fetch.MediaStatus),
+		verdict: true,
+		example: script{kind: fetch.KindMedia, noCORS: true, credentials: true, url: secureAPI, hops: []hop{withStatus(203, "audio/wav")}},
+	},
+	{
 		name:    "firefox-partial-image",
 		engines: []fetch.Engine{fetch.Firefox},
 		applies: warned(fetch.FirefoxPartialImage),
@@ -122,6 +163,13 @@ var differences = []difference{
 		applies: warned(fetch.ChromiumUpgradedRedirect),
 		verdict: true,
 		example: script{kind: fetch.KindImage, noCORS: true, url: plainAPI, hops: []hop{redirectTo(302, portedLocal+"{path}/1"), allowAll}},
+	},
+	{
+		name:    "chromium-upgraded-redirect",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.ChromiumUpgradedRedirect),
+		verdict: true,
+		example: script{kind: fetch.KindImage, url: portedLocal, hops: []hop{redirectTo(302, plainAPI+"{path}/1"), withStatus(200, "image/gif")}},
 	},
 	{
 		name:    "chromium-upgraded-url",
@@ -374,6 +422,13 @@ var differences = []difference{
 		applies: warned(fetch.FirefoxUpgradedOrigin),
 		verdict: true,
 		example: script{url: secureAPI, hops: []hop{redirectTo(302, plainAPI+"{path}/1"), allowAll}, document: &document{meta: "upgrade-insecure-requests"}},
+	},
+	{
+		name:    "firefox-upgraded-origin",
+		engines: []fetch.Engine{fetch.Firefox, fetch.WebKit},
+		applies: warned(fetch.FirefoxUpgradedOrigin),
+		verdict: true,
+		example: script{kind: fetch.KindImage, url: secureAPI, hops: []hop{redirectTo(302, plainAPI+"{path}/1"), withStatus(200, "image/gif")}},
 	},
 	{
 		name:    "firefox-resource-policy",

@@ -21,6 +21,7 @@ const (
 	BeaconType                  WarningCode = "beacon-type"
 	ChromiumPolicyUpgrade       WarningCode = "chromium-policy-upgrade"
 	LenientStatus               WarningCode = "lenient-status"
+	MediaStatus                 WarningCode = "media-status"
 	ChromiumUpgradedURL         WarningCode = "chromium-upgraded-url"
 	ChromiumURLCredentials      WarningCode = "chromium-url-credentials"
 	ChromiumUpgradedRedirect    WarningCode = "chromium-upgraded-redirect"
@@ -36,6 +37,7 @@ const (
 	FirefoxDroppedHeaders       WarningCode = "firefox-dropped-headers"
 	StyleType                   WarningCode = "style-type"
 	FirefoxPartialImage         WarningCode = "firefox-partial-image"
+	FirefoxPolicyUpgrade        WarningCode = "firefox-policy-upgrade"
 	FirefoxResourcePolicy       WarningCode = "firefox-resource-policy"
 	FirefoxSilentPort           WarningCode = "firefox-silent-port"
 	FirefoxStyleRedirect        WarningCode = "firefox-style-redirect"
@@ -237,6 +239,23 @@ func (f *fetch) warnPartial(response *response) {
 	}
 }
 
+// warnMediaStatus is about a status from 200 to 299 with which browsers do not expect anything to play.
+func (f *fetch) warnMediaStatus(status int) {
+	if f.kind != KindMedia || !isOKStatus(status) || status == http.StatusOK || status == http.StatusPartialContent {
+		return
+	}
+	engines, browsers := []Engine{Chromium}, "Chrome plays"
+	if f.tainting == opaque {
+		engines, browsers = append(engines, Firefox), "Chrome and Firefox play"
+	}
+	f.warn(MediaStatus, fmt.Sprintf("%s what has the status 200 or 206, and no other.", browsers), engines...)
+}
+
+// warnMixedPolicy is about a policy that is asked about the http URL of an image before it is upgraded as mixed content.
+func (f *fetch) warnMixedPolicy() {
+	f.warn(FirefoxPolicyUpgrade, "The page's policy does not allow the http URL of the image, which browsers upgrade on an https page. Firefox asks it about that one, and the image is blocked.", Firefox)
+}
+
 // rangeStart is the number of the first byte in a Content-Range (RFC 9110, section 14.4).
 func rangeStart(contentRange string) (start int64, ok bool) {
 	positions, ok := strings.CutPrefix(contentRange, "bytes ")
@@ -329,13 +348,29 @@ func (f *fetch) warnBeaconType(contentType string) {
 
 // warnPolicyUpgrade is about a policy that is asked about a URL before it is upgraded.
 func (f *fetch) warnPolicyUpgrade() {
-	if f.policies().UpgradesInsecureRequests() && f.policies().Check(f.policyRequest()).Verdict == csp.Blocked {
-		engines, browsers := []Engine{Chromium}, "Chrome asks"
-		if f.kind == KindBeacon {
-			engines, browsers = append(engines, WebKit), "Chrome and Safari ask"
-		}
-		f.warn(ChromiumPolicyUpgrade, fmt.Sprintf("The page's policy does not allow the http URL that upgrade-insecure-requests upgrades. %s it about that one, and the call is blocked.", browsers), engines...)
+	if !f.policies().UpgradesInsecureRequests() || f.policies().Check(f.policyRequest()).Verdict != csp.Blocked {
+		return
 	}
+	var engines []Engine
+	switch f.kind {
+	case KindFetch, KindStream:
+		engines = []Engine{Chromium}
+	case KindEventSource:
+		engines = []Engine{WebKit}
+	case KindBeacon:
+		engines = []Engine{Chromium, WebKit}
+	case KindMedia:
+		if engines = []Engine{Chromium}; f.mode == modeNoCORS {
+			engines = append(engines, WebKit)
+		}
+	default:
+		return
+	}
+	browsers := map[int]string{1: "Chrome asks", 2: "Chrome and Safari ask"}[len(engines)]
+	if engines[0] == WebKit {
+		browsers = "Safari asks"
+	}
+	f.warn(ChromiumPolicyUpgrade, fmt.Sprintf("The page's policy does not allow the http URL that upgrade-insecure-requests upgrades. %s it about that one, and the call is blocked.", browsers), engines...)
 }
 
 // warnPolicyPort is about sources with a port, of a policy that makes something of the URL.
@@ -381,6 +416,20 @@ func (f *fetch) warnWebSocketSource() {
 func (f *fetch) warnUpgradedRedirect() {
 	if f.currentURL().Scheme() == "http" && f.redirects() > 0 {
 		f.warn(ChromiumUpgradedRedirect, "Chrome upgrades a redirect to http on loopback, too, which is fine as it is.", Chromium)
+	}
+}
+
+// warnMixedRedirect is about a redirect of an image, audio or video, which Chromium upgrades if it has upgraded, or was not
+// to upgrade, the URL that the call began with.
+func (f *fetch) warnMixedRedirect(upgraded bool) {
+	if upgraded && f.redirects() > 0 {
+		f.warn(FirefoxUpgradedOrigin, "The URL that the call is redirected to is upgraded to https. Firefox and Safari take its origin for the one before the upgrade, and may send the Origin null.", Firefox, WebKit)
+	}
+	switch beganSecure := f.urls[0].Scheme() == "https"; {
+	case beganSecure:
+		f.warnUpgradedRedirect()
+	case upgraded && f.redirects() > 0:
+		f.warn(ChromiumUpgradedRedirect, "The call began with http on loopback, and is redirected to http elsewhere, which browsers upgrade. Chrome does not: it calls the http URL.", Chromium)
 	}
 }
 

@@ -44,8 +44,7 @@ func (f *fetch) run() (*Result, error) {
 func (f *fetch) mainFetch() (*response, error) {
 	f.reportPolicyViolations()
 	f.upgradeInsecure()
-	f.upgradeMixedContent()
-	for _, block := range []func() error{f.blockBadPort, f.blockMixedContent, f.blockByPolicy} {
+	for _, block := range []func() error{f.upgradeMixedContent, f.blockBadPort, f.blockMixedContent, f.blockByPolicy} {
 		if err := block(); err != nil {
 			return nil, err
 		}

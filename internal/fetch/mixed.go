@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/nlnwa/whatwg-url/url"
+
+	"github.com/caddy-cors/caddy-cors/internal/fetch/csp"
 )
 
 // upgradeInsecure is "upgrade request to a potentially trustworthy URL, if appropriate" (Upgrade Insecure Requests,
@@ -20,13 +22,23 @@ func (f *fetch) upgradeInsecure() {
 }
 
 // upgradeMixedContent is "upgrade a mixed content request to a potentially trustworthy URL, if appropriate" (Mixed
-// Content, section 4.1).
-func (f *fetch) upgradeMixedContent() {
+// Content, section 4.1). By the Standard, the page's policies are asked about the URL after it; but of audio and video, all
+// browsers ask them about the one before it, too.
+func (f *fetch) upgradeMixedContent() error {
 	u := f.currentURL()
-	if upgradable := f.kind == KindImage || f.kind == KindMedia; upgradable && f.prohibitsMixed && !u.IsIPv4() && !u.IsIPv6() {
-		f.upgrade("Browsers upgrade images, audio and video of an https page")
-		f.warnUpgradedRedirect()
+	if upgradable := f.kind == KindImage || f.kind == KindMedia; !upgradable || !f.prohibitsMixed || u.IsIPv4() || u.IsIPv6() {
+		return nil
 	}
+	found := f.policies().Check(f.policyRequest())
+	switch {
+	case found.Verdict != csp.Blocked || isPotentiallyTrustworthy(u):
+	case f.kind == KindMedia:
+		return f.networkError(ContentSecurityPolicy, f.beforeRequest(), f.policyMessage(found.Directive), found.Directive.Text)
+	default:
+		f.warnMixedPolicy()
+	}
+	f.warnMixedRedirect(f.upgrade("Browsers upgrade images, audio and video of an https page"))
+	return nil
 }
 
 // upgrade makes an https URL of the current one, if it is not as good as one.

@@ -46,6 +46,7 @@ func (f *fetch) blockResponse(response *response) error {
 	nosniff := f.nosniff(response)
 	f.warnTypes(response)
 	f.warnPartial(response)
+	f.warnMediaStatus(response.status)
 	f.warnProxyStatus(response)
 	f.warnLocations(response)
 	switch f.kind {

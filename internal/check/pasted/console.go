@@ -456,6 +456,59 @@ func readConsole(text string) []Call {
 	return calls
 }
 
+// The forms of a message that is in no wording known here: one that was cut, or has lost its quotes; and one in another language,
+// of which Firefox translates all but the names of headers.
+var (
+	fromOrigin  = regexp.MustCompile(`\bat\s+'?(https?://[^\s'"<>]+)'?\s+from\s+origin\s+'?([^\s'"<>]+)`)
+	translated  = regexp.MustCompile(`(?:Cross-Origin|CORS|Access-Control-)[^<>]{0,300}?(https?://[^\s'"<>]+)([^<>]{0,400})|(https?://[^\s'"<>]+)([^<>]{0,200}(?:CORS|Access-Control-)[^<>]{0,200})`)
+	quotedToken = regexp.MustCompile(`['"«「]\s*([!#$%&+.^_|~0-9A-Za-z-]+)\s*['"»」]`)
+)
+
+// readUnworded returns the call that a text is about which has a URL and words of CORS, and no message that is known.
+func readUnworded(text string) []Call {
+	text = plain(text)
+	r := report{found: true}
+	if at := fromOrigin.FindStringSubmatch(text); at != nil {
+		r.takeURL(at[1])
+		r.call.Origin = originOf(at[2])
+		if r.call.URL == "" {
+			return nil
+		}
+		if strings.Contains(text, "preflight") || !strings.Contains(text, "Access-Control-Allow-Origin") { // or it may be about one
+			r.preflight, r.unnamed = true, NeedPreflight
+		}
+		return []Call{r.finish("")}
+	}
+	at := translated.FindStringSubmatch(text)
+	if at == nil {
+		return nil
+	}
+	r.takeURL(cmp.Or(at[1], at[3]))
+	if r.call.URL == "" || strings.HasPrefix(r.call.URL, "https://developer.mozilla.org/") {
+		return nil
+	}
+	says := cmp.Or(at[2], at[4])
+	switch {
+	case strings.Contains(says, "Access-Control-Allow-Headers"):
+		r.preflight, r.unnamed = true, NeedPreflight
+		for _, token := range quotedToken.FindAllStringSubmatch(says, -1) {
+			if !strings.HasPrefix(token[1], "Access-Control-") && r.headers == nil {
+				r.headers, r.unnamed = []string{token[1]}, ""
+			}
+		}
+	case strings.Contains(says, "Access-Control-Allow-Methods"):
+		r.preflight, r.unnamed = true, NeedMethod
+	case strings.Contains(says, "Access-Control-Allow-Credentials"), quotedStar.MatchString(says):
+		r.call.Credentials = true
+	case !strings.Contains(says, "Access-Control-Allow-Origin"):
+		r.preflight, r.unnamed = true, NeedPreflight // it may be about one
+	}
+	return []Call{r.finish("")}
+}
+
+// quotedStar finds the wildcard that Firefox names where credentials do not go with it.
+var quotedStar = regexp.MustCompile(`['"«「]\s*\*\s*['"»」]`)
+
 // repeats reports whether a reason without a URL is one that another report has.
 func (r *report) repeats(other *report) bool {
 	return r.call.URL == "" && r.call.Said == other.call.Said && (r.call.Origin == "" || r.call.Origin == other.call.Origin) &&

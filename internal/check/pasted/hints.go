@@ -8,15 +8,14 @@ type hint struct {
 	says  string
 }
 
-// hints are in the order in which they are tried: what tells more comes first.
-var hints = []hint{
-	// Other commands for the same request.
+// otherForms are texts about a call that are in a form which is not read.
+var otherForms = []hint{
 	{
 		regexp.MustCompile(`(?i)\b(?:Invoke-WebRequest|Invoke-RestMethod)\b`),
 		"this is a command for PowerShell: choose Copy as cURL (bash) or Copy as fetch in the same menu",
 	},
 	{
-		regexp.MustCompile(`(?m)^[ \t]*(?:[$#>%][ \t]*)*(?:https?|xhs?)[ \t]+(?:--?[\w-]+(?:=\S+)?[ \t]+)*(?:(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)[ \t]|:|https?://|[\w.-]+\.[a-z]+[/: ])`),
+		regexp.MustCompile(`(?m)^[ \t]*(?:[$#>%][ \t]*)*(?:https?|xhs?)[ \t]+(?:--?[\w-]+(?:=\S+)?[ \t]+)*(?:(?i:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)[ \t]|:|https?://|[\w.-]+\.[a-z]+[/: ])`),
 		"this is a command of HTTPie, which says nothing of a page: choose Copy as cURL in the browser's network panel",
 	},
 	{
@@ -24,7 +23,27 @@ var hints = []hint{
 		"this is a command of wget, which says nothing of a page: choose Copy as cURL in the browser's network panel",
 	},
 
-	// Messages that are about something else than an answer of a server.
+	{
+		regexp.MustCompile(`(?m)^[ \t]*(?:[<>] )?(?:(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) \S+ HTTP/|HTTP/[0-9.]+ [1-5][0-9][0-9])|\bRequest (?:URL|Method)\b`),
+		"these are lines of a request's headers, which are not read: choose Copy as cURL in the menu of the request",
+	},
+	{
+		regexp.MustCompile(`\baxios(?:\.\w+)?\s*\(|\bnew XMLHttpRequest\b|\$\.(?:ajax|get|post|getJSON)\s*\(`),
+		"of scripts, only calls of fetch are read",
+	},
+	{
+		regexp.MustCompile(`"logger": ?"http\.handlers\.cors`),
+		"this is a line of Caddy's log, which has what would allow the call as its fix; caddy cors denials has them all",
+	},
+	{
+		regexp.MustCompile(`\A\s*[a-z]+://[^\s'"<>]+\s*\z`),
+		"this is a URL alone, and it matters which page calls it: caddy cors check URL --origin ORIGIN",
+	},
+}
+
+// otherMessages are those that name no call, in the order in which they are tried: what tells more comes first.
+var otherMessages = []hint{
+	// About something else than an answer of a server.
 	{
 		regexp.MustCompile(`Failed to construct 'Worker'|Security Error: Content at \S+ may not load data from`),
 		"a worker's script has to be from the page's own origin, and no header of the server helps: serve it with the page",
@@ -74,7 +93,7 @@ var hints = []hint{
 		"a public page calls a private network, and the text does not name the URL",
 	},
 
-	// What says no more than that a call has failed.
+	// No more than that a call has failed.
 	{
 		regexp.MustCompile(`strict-origin-when-cross-origin`),
 		"a referrer policy is not an error: the network panel shows it for every request",
@@ -84,7 +103,7 @@ var hints = []hint{
 		"the message does not name the call: the one before or after it in the console does",
 	},
 	{
-		regexp.MustCompile(`(?i)\bNetwork ?Error\b|ERR_NETWORK|0 Unknown Error|xhr poll error|websocket error|Failed to fetch|Load failed|Failed to load resource|ERR_FAILED|\(failed\)|\bCORS error\b|\bScript error\.`),
+		regexp.MustCompile(`(?i)\bNetwork ?Error\b|ERR_NETWORK|0 Unknown Error|xhr poll error|websocket error|Failed to fetch|Load failed|Failed to load resource|ERR_FAILED|XMLHttpRequest (?:error|onError)|\(failed\)|\bCORS error\b|\bScript error\.`),
 		"this says no more than that a call failed, because scripts must not know why: the browser's console has the reason and the URL, in a message above",
 	},
 	{
@@ -93,8 +112,8 @@ var hints = []hint{
 	},
 }
 
-// hinted returns what is said of a text in which there is no call; nil if nothing is known of it.
-func hinted(text string) error {
+// hinted returns what is said of a text in which there is no call; nil if none of the hints is about it.
+func hinted(text string, hints []hint) error {
 	for _, h := range hints {
 		if h.words.MatchString(text) {
 			return &UnrecognizedError{Reason: h.says}

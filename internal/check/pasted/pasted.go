@@ -246,7 +246,13 @@ func readText(text string) (*Paste, error) {
 		}
 	}
 	if len(calls) == 0 {
-		if err := cmpOr(curlErr, hinted(text), fetchErr); err != nil {
+		if err := cmpOr(curlErr, hinted(text, otherForms)); err != nil {
+			return nil, err
+		}
+		calls = readUnworded(text)
+	}
+	if len(calls) == 0 {
+		if err := cmpOr(hinted(text, otherMessages), fetchErr); err != nil {
 			return nil, err
 		}
 		return nil, new(UnrecognizedError)

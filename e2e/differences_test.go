@@ -299,6 +299,20 @@ var differences = []difference{
 		}},
 	},
 	{
+		name:    "webkit-data-redirect",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitDataRedirect),
+		verdict: true,
+		example: script{kind: fetch.KindScript, noCORS: true, credentials: true, url: secureOther, hops: []hop{redirectTo(302, "data:text/javascript,1")}},
+	},
+	{
+		name:    "webkit-font",
+		engines: []fetch.Engine{fetch.WebKit},
+		applies: warned(fetch.WebKitFont),
+		verdict: true,
+		example: script{kind: fetch.KindFont, url: securePage, hops: []hop{redirectTo(307, "https://user:password@api.example.com{path}/1"), withStatus(200, "font/ttf")}},
+	},
+	{
 		name:    "webkit-delete",
 		engines: []fetch.Engine{fetch.WebKit},
 		applies: warned(fetch.WebKitDelete),

@@ -50,6 +50,7 @@ const (
 	RepeatedType                WarningCode = "repeated-type"
 	WebKitAuthorization         WarningCode = "webkit-authorization"
 	WebKitBodyHeaders           WarningCode = "webkit-body-headers"
+	WebKitDataRedirect          WarningCode = "webkit-data-redirect"
 	WebKitDelete                WarningCode = "webkit-delete"
 	WebKitLocation              WarningCode = "webkit-location"
 	WebKitLoopback              WarningCode = "webkit-loopback"
@@ -328,6 +329,13 @@ func (f *fetch) warnURLCredentials() {
 	}
 	if includesCredentials(f.currentURL()) {
 		f.warn(ChromiumURLCredentials, "The URL has a username or a password. Chrome does not load it: in a beacon, an event stream, or an element without crossorigin, it blocks such a URL.", Chromium)
+	}
+}
+
+// warnDataRedirect is about a redirect to a data: URL.
+func (f *fetch) warnDataRedirect(next *url.Url) {
+	if next.Scheme() == "data" && (f.mode == modeNoCORS || f.kind == KindFont) {
+		f.warn(WebKitDataRedirect, "Safari follows a redirect to a data: URL of what is loaded without CORS.", WebKit)
 	}
 }
 

@@ -31,6 +31,7 @@ func (f *fetch) redirectFetch(response *response) (*response, error) {
 		f.warnLocations(response)
 		return nil, f.networkError(InvalidRedirect, AtRedirect, fmt.Sprintf("net::ERR_INVALID_REDIRECT: the redirect's location '%s' is not a URL.", strings.Join(locations, ", ")), locations...)
 	case !isHTTP(locationURL):
+		f.warnDataRedirect(locationURL)
 		return nil, f.networkError(RedirectScheme, AtRedirect, f.corsPolicy(fmt.Sprintf("Redirect location '%s' has a disallowed scheme for cross-origin requests.", locations[0])), locationURL.Scheme())
 	case f.redirects() == maxRedirects:
 		return nil, f.networkError(TooManyRedirects, AtRedirect, fmt.Sprintf("net::ERR_TOO_MANY_REDIRECTS: browsers follow %d redirects at most.", maxRedirects))
@@ -44,6 +45,7 @@ func (f *fetch) redirectFetch(response *response) (*response, error) {
 	}
 	switch {
 	case includesCredentials(locationURL) && (f.tainting == cors || f.mode == modeCORS && !sameOrigin(f.origin, originOf(locationURL))):
+		f.warnFont()
 		return nil, f.networkError(RedirectCredentials, AtRedirect, f.corsPolicy(fmt.Sprintf("Redirect location '%s' contains a username and password, which is disallowed for cross-origin requests.", locations[0])), locations[0])
 	case response.status != http.StatusSeeOther && f.kind == KindStream && f.body != nil:
 		return nil, f.networkError(RedirectStream, AtRedirect, fmt.Sprintf("net::ERR_INVALID_ARGUMENT: the body is a stream, which cannot be sent once more after a %d.", response.status))

@@ -42,7 +42,7 @@ func TestDenialIsLoggedAndListed(t *testing.T) {
 	}{
 		{"an origin", "POST", "/orders?token=secret", fields{"Origin": other},
 			denial{"reason": "origin-not-allowed", "origin": other, "kind": "actual", "method": "POST", "path": "/orders", "fix": "allow_origins " + other}},
-		{"an origin's preflight", "OPTIONS", "/", ask(other, "PUT", ""),
+		{"an origin's preflight", "OPTIONS", "/", ask(other, "PUT", "x-foo,x-bar"),
 			denial{"reason": "origin-not-allowed", "origin": other, "kind": "preflight", "method": "PUT", "path": "/", "fix": "allow_origins " + other}},
 		{"a method", "OPTIONS", "/a/b", ask(app, "DELETE", ""),
 			denial{"reason": "method-not-allowed", "origin": app, "detail": "DELETE", "kind": "preflight", "method": "DELETE", "path": "/a/b", "fix": "allow_methods DELETE"}},
@@ -65,6 +65,9 @@ func TestDenialIsLoggedAndListed(t *testing.T) {
 				t.Errorf("logged\n\t%v, want\n\t%v", got, want)
 			}
 			want["count"], want["server"], want["scheme"] = 3.0, "srv0", "http"
+			if names := test.header["Access-Control-Request-Headers"]; names != "" {
+				want["request_headers"] = strings.Split(names, ",")
+			}
 			list, others := o.Denials()
 			if len(list) != 1 || others != 0 {
 				t.Fatalf("listed: %v and %d others", list, others)

@@ -18,7 +18,7 @@ import (
 func TestObservability(t *testing.T) {
 	page := markdown.Read(t, "observability.md")
 	o := livecaddy.Observe(t, "cors "+app+"\nrespond hello", "metrics")
-	livecaddy.Send(t, "OPTIONS", o.URL, fields{"Origin": app, "Access-Control-Request-Method": "PUT"})
+	livecaddy.Send(t, "OPTIONS", o.URL, fields{"Origin": app, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type"})
 	names := func(text string) []string {
 		var found []string
 		for _, match := range regexp.MustCompile(`"(\w+)":`).FindAllStringSubmatch(text, -1) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddy-cors/caddy-cors/internal/denials"
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
+	"github.com/caddy-cors/caddy-cors/internal/policy"
 	"github.com/caddy-cors/caddy-cors/internal/printable"
 )
 
@@ -186,7 +187,7 @@ func (r *AllowReport) allAllowed() bool {
 // Says is the allowance for a person, in printable ASCII: a sentence on the call, and then what else there is to say.
 func (a Allowance) Says() []string {
 	said := map[string]string{
-		triedAlready:   "is allowed by this configuration as it is: is it the one that runs? A reload takes it over.",
+		triedAlready:   "is allowed by this configuration as it is.",
 		triedAllowed:   "is allowed with the edit: it was tried.",
 		triedPreflight: "is allowed with the edit, as far as its preflight goes; the request itself was not made, because it could change something.",
 		triedUntried:   "could not be tried with the edit.",
@@ -254,19 +255,19 @@ func (c *Check) ofDenial(d denials.Denial) *Check {
 	if call.request.Method == http.MethodOptions {
 		call.request.Method = http.MethodGet
 	}
-	for _, line := range d.Lines {
-		if line.Option == "allow_headers" {
-			for _, name := range line.Values {
-				call.request.Header = append(call.request.Header, fetch.Field{Name: name, Value: "x"})
-			}
-		}
+	for _, name := range d.RequestHeaders {
+		call.request.Header = append(call.request.Header, fetch.Field{Name: name, Value: "x"})
 	}
 	return call
 }
 
 // describe says which call was denied.
 func describe(d denials.Denial) string {
-	return fmt.Sprintf("%s %s of a page of %s", d.Method, d.Host+d.Path, d.Origin)
+	call := d.Method + " " + d.Host + d.Path
+	if len(d.RequestHeaders) > 0 {
+		call += " with " + strings.Join(d.RequestHeaders, ", ")
+	}
+	return call + " of a page of " + d.Origin
 }
 
 // allowIn looks for the edit that allows the call, and returns the configuration with it; nil if there is none.
@@ -290,6 +291,7 @@ func (c *Check) allowIn(ctx context.Context, h Handler, conf *configuration, a *
 	}
 	if attempt.cause == nil {
 		a.Tried = triedAlready
+		a.Advice = append(a.Advice, whyAllowed(attempt))
 		return nil, nil
 	}
 	report := newReport(attempt)
@@ -304,6 +306,16 @@ func (c *Check) allowIn(ctx context.Context, h Handler, conf *configuration, a *
 		}
 	}
 	return report.edited, nil
+}
+
+// whyAllowed says how a call can be allowed that was denied.
+func whyAllowed(a *attempt) string {
+	if e := a.last(); e != nil {
+		if d, ok := e.decisive(); ok && d.decision.Outcome == policy.Denied {
+			return "cors denies it, and what comes after cors allows it all the same: a header line with a deferred operation, or, with upstream preserve, the backend."
+		}
+	}
+	return "Is it the one that runs? A reload takes it over."
 }
 
 // decide has the directives decide that only report, in the routes and in those that edits make of them. Their text stays.

@@ -113,13 +113,17 @@ type Denial struct {
 
 // latest is what is known of the latest request of a denial that was not a mere repeat.
 type latest struct {
-	Kind   policy.Kind   `json:"kind"`
-	Method string        `json:"method"`
-	Scheme string        `json:"scheme"`
-	Host   string        `json:"host"`
-	Path   string        `json:"path"`
-	Fix    string        `json:"fix"`
-	Lines  []policy.Line `json:"lines,omitempty"` // of the fix; none where it is a sentence, because no line would do
+	Kind   policy.Kind `json:"kind"`
+	Method string      `json:"method"`
+	Scheme string      `json:"scheme"`
+	Host   string      `json:"host"`
+	Path   string      `json:"path"`
+
+	// RequestHeaders are the names of the headers that a preflight asked for; none where they are very many, or long.
+	RequestHeaders []string `json:"request_headers,omitempty"`
+
+	Fix   string        `json:"fix"`
+	Lines []policy.Line `json:"lines,omitempty"` // of the fix; none where it is a sentence, because no line would do
 }
 
 func (r Request) key() key {
@@ -159,6 +163,8 @@ func (r Request) latest() latest {
 		Path:   shown(called.EscapedPath()),
 		Fix:    fix.String(),
 		Lines:  fix.Lines,
+
+		RequestHeaders: r.Asked.HeaderNames(),
 	}
 }
 

@@ -88,6 +88,26 @@ func (r *Request) PreflightMethod() string {
 	return r.methods[0]
 }
 
+// HeaderNames returns copies of the names of the headers that a preflight asks for, as it has them. There are none where one of
+// them is not a name, or where they are very many, or very long all together.
+func (r *Request) HeaderNames() (names []string) {
+	const maxNames, maxBytes = 32, 512
+	length := 0
+	for _, line := range r.headers {
+		for rest, more := line, true; more; {
+			var name string
+			if name, rest, more = nextElement(rest); name == "" {
+				continue
+			}
+			if length += len(name); length > maxBytes || len(names) == maxNames || !fetchspec.IsToken(name) {
+				return nil
+			}
+			names = append(names, strings.Clone(name))
+		}
+	}
+	return names
+}
+
 // IsUnsafe reports whether the request can change something, by its method (RFC 9110, section 9.2.1), or is a WebSocket
 // handshake, which no same-origin policy restrains: what a forged request would be.
 func (r *Request) IsUnsafe() bool {

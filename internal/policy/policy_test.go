@@ -396,3 +396,29 @@ func TestDecidePlaceholder(t *testing.T) {
 		}
 	}
 }
+
+// The names that a preflight asks for are kept where they are names, and few enough to be kept of many requests.
+func TestHeaderNames(t *testing.T) {
+	many := strings.TrimSuffix(strings.Repeat("x,", 32), ",")
+	long := strings.Repeat("x", 512)
+	for _, test := range []struct {
+		lines []string
+		want  int
+	}{
+		{nil, 0},
+		{[]string{"x-a"}, 1},
+		{[]string{" x-a ,, X-B\t", "x-c"}, 3},
+		{[]string{"x-a, not a name"}, 0},
+		{[]string{many}, 32},
+		{[]string{many + ",x"}, 0},
+		{[]string{long}, 1},
+		{[]string{long, "x"}, 0},
+	} {
+		r := NewRequest("OPTIONS", "api.example.com", map[string][]string{
+			"Origin": {"https://app.example.com"}, "Access-Control-Request-Method": {"GET"}, "Access-Control-Request-Headers": test.lines,
+		})
+		if got := r.HeaderNames(); len(got) != test.want {
+			t.Errorf("%.40q: they are %q, want %d", test.lines, got, test.want)
+		}
+	}
+}

@@ -300,6 +300,9 @@ func (r *harReader) readPage() error {
 }
 
 func (r *harReader) readEntry() error {
+	if kind := r.in.PeekKind(); kind != jsontext.KindBeginObject && kind != jsontext.KindInvalid {
+		return &UnrecognizedError{"the text is JSON, but not a HAR: one of its entries is not an object"}
+	}
 	e := &r.entry
 	*e = harEntry{requestHeaders: e.requestHeaders[:0], responseHeaders: e.responseHeaders[:0], cookies: e.cookies[:0]}
 	err := r.in.object(func(name []byte) (err error) {

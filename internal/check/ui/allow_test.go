@@ -83,6 +83,30 @@ func TestSeveralDenialsAreOneEdit(t *testing.T) {
 	}
 }
 
+// What a preflight asked for is allowed with its origin, so that the call that was denied works; and where a call works that
+// cors has denied, it is said why.
+func TestWhatWasAskedForIsAllowed(t *testing.T) {
+	o := livecaddy.Observe(t, "cors http://app.example.com\nheader /open ?Access-Control-Allow-Origin *\nrespond hello")
+	livecaddy.ForgetDenials(t)
+	livecaddy.Send(t, "OPTIONS", o.URL+"/b", livecaddy.Fields{
+		"Origin": "http://one.example.com", "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization,x-api-key",
+	})
+	livecaddy.Send(t, "GET", o.URL+"/open", livecaddy.Fields{"Origin": "http://other.example.com"})
+	file := write(t, filepath.Join(t.TempDir(), "Caddyfile"), o.URL+" {\n\tcors http://app.example.com\n\theader /open ?Access-Control-Allow-Origin *\n\trespond hello\n}\n")
+	s := serve(t, ui.Options{Config: file, Write: true, Admin: o.Admin})
+	ids := s.denied(2)
+
+	a, got := s.allow(ids["http://one.example.com"])
+	if len(a.Says) != 1 || !strings.Contains(a.Says[0][0], "/b with authorization, x-api-key of a page of http://one.example.com is allowed with the edit") ||
+		!strings.Contains(a.Report.Diff, "+\t\tallow_headers Authorization x-api-key\n") || !strings.Contains(a.Report.Diff, "+\t\tallow_methods PUT\n") {
+		t.Errorf("%s: %s", got.Status, got.text)
+	}
+	a, got = s.allow(ids["http://other.example.com"])
+	if len(a.Says) != 1 || a.Report.Allowances[0].Tried != "already" || !strings.HasPrefix(a.Says[0][1], "cors denies it, and what comes after cors allows it all the same") {
+		t.Errorf("%s: %s", got.Status, got.text)
+	}
+}
+
 // What cannot be allowed is refused with the reason.
 func TestDenialsThatCannotBeAllowed(t *testing.T) {
 	o := livecaddy.Observe(t, "cors http://app.example.com\nrespond hello")

@@ -12,7 +12,6 @@ import (
 	"github.com/caddy-cors/caddy-cors/internal/check"
 	"github.com/caddy-cors/caddy-cors/internal/denials"
 	"github.com/caddy-cors/caddy-cors/internal/fetch"
-	"github.com/caddy-cors/caddy-cors/internal/policy"
 )
 
 // A Call is what the form of the page has: the arguments of "caddy cors check", by their names.
@@ -91,8 +90,8 @@ func (s *Server) read(c Call) (*check.Check, error) {
 // callOf is the call of which a request was denied, as far as the denial tells.
 func callOf(d denials.Denial) Call {
 	c := Call{URL: d.URL(), Origin: d.Origin, Method: d.Method}
-	if d.Reason == policy.HeaderNotAllowed {
-		c.Headers = []string{d.Detail + ": 1"} // the name is what counts
+	for _, name := range d.RequestHeaders {
+		c.Headers = append(c.Headers, name+": 1") // the name is what counts
 	}
 	return c
 }

@@ -445,6 +445,13 @@ var differences = []difference{
 		example: script{kind: fetch.KindImage, url: secureAPI, hops: []hop{redirectTo(302, plainAPI+"{path}/1"), withStatus(200, "image/gif")}},
 	},
 	{
+		name:    "firefox-upgraded-origin",
+		engines: []fetch.Engine{fetch.Firefox, fetch.WebKit},
+		applies: warned(fetch.FirefoxUpgradedOrigin),
+		verdict: true,
+		example: script{url: secureAPI, document: &document{meta: "upgrade-insecure-requests"}, hops: []hop{redirectTo(307, plainAPI+"{path}/1"), redirectTo(302, secureAPI+"{path}/2"), allowAll}},
+	},
+	{
 		name:    "firefox-resource-policy",
 		engines: []fetch.Engine{fetch.Firefox},
 		applies: warned(fetch.FirefoxResourcePolicy),

@@ -405,6 +405,13 @@ func (f *fetch) warnUpgradedLocation() {
 	f.warn(FirefoxUpgradedOrigin, "The page's policy upgrades the URL that the call is redirected to. Firefox takes its origin for the one before the upgrade: it may send the Origin null, and take a response of the page's own origin for one of another.", Firefox)
 }
 
+// warnUpgradedTwice is about a redirect from a URL to which the call was redirected, and which was upgraded.
+func (f *fetch) warnUpgradedTwice() {
+	if f.upgraded && f.redirects() > 0 {
+		f.warn(FirefoxUpgradedOrigin, "A URL that the call was redirected to is upgraded, and redirects again. Safari takes that for a redirect from the origin before the upgrade, and may send the Origin null.", WebKit)
+	}
+}
+
 // warnUpgradedLoopback is about http on loopback, which is as good as https.
 func (f *fetch) warnUpgradedLoopback() {
 	if f.currentURL().Scheme() == "http" {

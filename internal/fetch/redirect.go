@@ -36,6 +36,7 @@ func (f *fetch) redirectFetch(response *response) (*response, error) {
 	case f.redirects() == maxRedirects:
 		return nil, f.networkError(TooManyRedirects, AtRedirect, fmt.Sprintf("net::ERR_TOO_MANY_REDIRECTS: browsers follow %d redirects at most.", maxRedirects))
 	}
+	f.warnUpgradedTwice()
 	f.upgraded = false
 	if f.policies().UpgradesInsecureRequests() { // before origins are compared, as in Chromium and WebKit
 		if secure := f.upgradedURL(locationURL); secure != locationURL {

@@ -34,8 +34,10 @@ type localConfig struct {
 	// servedBy, if not empty, is the listener that every request comes to.
 	servedBy string
 
-	// harmless, if not nil, handles requests that could change something, in place of this one: see withoutEffects.
-	harmless *localConfig
+	// withoutEffects, if not nil, makes the configuration that handles requests that could change something, in place of this
+	// one: see the function of that name. It is called at the first of these, most of which never come.
+	withoutEffects func() (*localConfig, error)
+	harmless       *localConfig // what it has made
 
 	servers   map[*caddyhttp.Server]*localServer
 	exchanges []*exchange
@@ -140,7 +142,13 @@ func isSafe(method string) bool {
 // RoundTrip has the request handled by the server that listens on the URL's port. The first request has to be for the
 // configuration; those after it are the redirects', which may leave it.
 func (c *localConfig) RoundTrip(r *http.Request) (*http.Response, error) {
-	if c.harmless != nil && !isSafe(r.Method) {
+	if c.withoutEffects != nil && !isSafe(r.Method) {
+		if c.harmless == nil {
+			var err error
+			if c.harmless, err = c.withoutEffects(); err != nil {
+				return nil, err
+			}
+		}
 		response, err := c.harmless.RoundTrip(r)
 		c.exchanges = append(c.exchanges, c.harmless.exchanges[len(c.harmless.exchanges)-1])
 		return response, err

@@ -108,6 +108,9 @@ func (c *configuration) withEditedLists() (tree map[string]any, cleanUp func(), 
 			edited[f.Path] = f.Text()
 		}
 	}
+	if len(edited) == 0 {
+		return c.tree, cleanUp, nil
+	}
 	tree = clone(c.tree)
 	var dir string
 	walk(object(tree, "apps"), "", func(_ string, o map[string]any) {
@@ -168,11 +171,14 @@ func (c *configuration) run(ctx context.Context, check *Check, as trial) (*local
 	config.cleanUp = append(config.cleanUp, cleanUp)
 	config.servedBy = check.servedBy
 	if as == asTrial {
-		if config.harmless, err = newLocalConfig(withoutEffects(tree), nil, remembered); err != nil {
-			config.Close()
-			return nil, notProvisionedError{err}
+		config.withoutEffects = func() (*localConfig, error) {
+			harmless, err := newLocalConfig(withoutEffects(tree), nil, remembered)
+			if err != nil {
+				return nil, notProvisionedError{err}
+			}
+			harmless.servedBy = check.servedBy
+			return harmless, nil
 		}
-		config.harmless.servedBy = check.servedBy
 	}
 	return config, nil
 }

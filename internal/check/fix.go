@@ -22,6 +22,7 @@ type fixer struct {
 	handler Handler
 	before  *configuration // as it is
 	probes  []probe        // calls that edits are not to take away, and what they come to before
+	lost    map[*configuration][]Loss
 }
 
 // A candidate is a change that could help, and how it is said.

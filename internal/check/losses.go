@@ -102,6 +102,9 @@ func (f *fixer) prepare(ctx context.Context) {
 
 // losses are the calls that worked and would not with another configuration.
 func (f *fixer) losses(ctx context.Context, conf *configuration) []Loss {
+	if lost, known := f.lost[conf]; known {
+		return lost
+	}
 	f.prepare(ctx)
 	config, err := conf.run(ctx, f.check, asTrial)
 	if err != nil {
@@ -121,6 +124,10 @@ func (f *fixer) losses(ctx context.Context, conf *configuration) []Loss {
 			lost = append(lost, Loss{Method: p.method, URL: p.url, Origin: p.origin, Cause: cause})
 		}
 	}
+	if f.lost == nil {
+		f.lost = make(map[*configuration][]Loss)
+	}
+	f.lost[conf] = lost
 	return lost
 }
 

@@ -15,22 +15,51 @@ import (
 
 // decode reads JSON, with its numbers as they are written, and without the "@id" by which the admin API finds an object.
 func decode(text []byte) (map[string]any, error) {
+	if bytes.Contains(text, []byte(`"@id"`)) {
+		text = caddy.RemoveMetaFields(text)
+	}
 	var tree map[string]any
-	decoder := json.NewDecoder(bytes.NewReader(caddy.RemoveMetaFields(text)))
+	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	return tree, decoder.Decode(&tree)
 }
 
+// clone returns a copy of a tree that has nothing in common with it.
 func clone(tree map[string]any) map[string]any {
-	text, err := json.Marshal(tree)
-	if err != nil {
-		panic(err) // it was JSON before
+	copied, _ := copyOf(tree).(map[string]any)
+	return copied
+}
+
+func copyOf(value any) any {
+	switch v := value.(type) {
+	case nil, string, bool, json.Number:
+		return v
+	case map[string]any:
+		if v == nil {
+			return nil
+		}
+		object := make(map[string]any, len(v))
+		for name, field := range v {
+			object[name] = copyOf(field)
+		}
+		return object
+	case []any:
+		list := make([]any, len(v))
+		for i, element := range v {
+			list[i] = copyOf(element)
+		}
+		return list
 	}
-	copied, err := decode(text)
+	// What an edit has put there as another type becomes what decode would make of it.
+	text, err := json.Marshal(map[string]any{"value": value})
+	if err != nil {
+		panic(err) // it is to become JSON
+	}
+	tree, err := decode(text)
 	if err != nil {
 		panic(err)
 	}
-	return copied
+	return tree["value"]
 }
 
 // remarshal turns one form of a JSON value into another.

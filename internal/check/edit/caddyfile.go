@@ -136,8 +136,13 @@ func (c *Caddyfile) At(file string, line int, name string) *Place {
 		if f.Path != path {
 			continue
 		}
-		for _, t := range f.tokens {
-			if t.Line == line && t == t.place.first() && (name == "" || t.Text == name) {
+		// Lines only increase from token to token.
+		first, _ := slices.BinarySearchFunc(f.tokens, line, func(t *token, line int) int { return t.Line - line })
+		for _, t := range f.tokens[first:] {
+			if t.Line != line {
+				break
+			}
+			if t == t.place.first() && (name == "" || t.Text == name) {
 				return t.place
 			}
 		}

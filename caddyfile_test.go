@@ -3,6 +3,7 @@ package caddycors_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,6 +102,18 @@ func TestMixedContentBehindProxies(t *testing.T) {
 	}
 	if log := livecaddy.Validate(t, site, "servers {\nmax_header_size 16KB\n}"); !strings.Contains(log, "mixed content") {
 		t.Errorf("it does not warn:\n%s", log)
+	}
+}
+
+// The warning is about the server, and comes once for all of its sites; another server has its own.
+func TestMixedContentIsSaidOnce(t *testing.T) {
+	const site = "http://%s {\ncors https://app.example.com\n}\n"
+	var sites string
+	for _, address := range []string{"a.test:8080", "b.test:8080", "c.test:8080", "d.test:8081"} {
+		sites += fmt.Sprintf(site, address)
+	}
+	if log := livecaddy.Validate(t, sites); strings.Count(log, "mixed content") != 2 {
+		t.Errorf("two servers are warned of %d times:\n%s", strings.Count(log, "mixed content"), log)
 	}
 }
 

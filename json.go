@@ -16,10 +16,16 @@ import (
 // UnmarshalJSON decodes the handler. Unknown fields become problems, which Provision reports together with all others.
 func (h *Handler) UnmarshalJSON(data []byte) error {
 	type fields Handler // which has no UnmarshalJSON
+	h.raw = bytes.Clone(data)
+	strict := json.NewDecoder(bytes.NewReader(data))
+	strict.DisallowUnknownFields()
+	if strict.Decode((*fields)(h)) == nil { // most have none, and need not be decoded twice
+		return nil
+	}
+	*h = Handler{raw: h.raw}
 	if err := json.Unmarshal(data, (*fields)(h)); err != nil {
 		return err
 	}
-	h.raw = bytes.Clone(data)
 	for _, name := range unknownFields(data, handlerFields) {
 		h.unknown = append(h.unknown, unknownField("unknown field %q; %s", name, spelling.Among(name, handlerFields, "fields")))
 	}

@@ -188,9 +188,11 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision compiles the policies. The error lists everything that is wrong with the configuration.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	if err := h.provisionDirective(ctx); err != nil {
+	asJSON, err := json.Marshal(h)
+	if err != nil {
 		return err
 	}
+	h.provisionDirective(ctx, asJSON)
 	var problems []error
 	for _, problem := range append(h.unknown, h.check()...) {
 		problems = append(problems, problem)
@@ -219,7 +221,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		secureOnly = secureOnly && p.SecureOnly()
 		compiled = append(compiled, p)
 	}
-	problems = append(problems, h.provisionPlace(ctx)...)
+	problems = append(problems, h.provisionPlace(ctx, asJSON)...)
 	if len(problems) > 0 {
 		return errors.Join(problems...)
 	}
@@ -241,7 +243,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.PreflightStatus == 0 {
 		h.PreflightStatus = defaultPreflightStatus
 	}
-	if addr := plainAddress(ctx); addr != "" && secureOnly {
+	if addr := plainAddress(ctx); addr != "" && secureOnly && h.firstOfServer(ctx) {
 		ctx.Logger().Warn("all allowed origins are https, but this server listens without TLS: browsers block calls from https pages to http URLs as mixed content; serve it over HTTPS, unless a proxy before it does",
 			zap.String("listen", addr))
 	}
@@ -496,6 +498,12 @@ func plainAddress(ctx caddy.Context) string {
 		return listen
 	}
 	return ""
+}
+
+// firstOfServer reports whether this is the first handler of its server to warn of what concerns all of them.
+func (h *Handler) firstOfServer(ctx caddy.Context) bool {
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	return ok && placement.FirstWarning(server)
 }
 
 // trustsProxies reports whether the server has trusted_proxies. When its handlers are provisioned, that field has become a

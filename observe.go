@@ -1,7 +1,6 @@
 package caddycors
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -192,13 +191,8 @@ func (c *counters) of(r *policy.Request, d *policy.Decision) prometheus.Counter 
 	return k.denied[d.Reason]
 }
 
-// provisionDirective finds out which directive of the configuration this is.
-func (h *Handler) provisionDirective(ctx caddy.Context) error {
-	text, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
+// provisionDirective finds out which directive of the configuration this is, by its JSON.
+func (h *Handler) provisionDirective(ctx caddy.Context, asJSON []byte) {
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	h.directive = denials.NewDirective(server, text, h.ReportOnly, ctx.Logger())
-	return nil
+	h.directive = denials.NewDirective(server, asJSON, h.ReportOnly, ctx.Logger())
 }

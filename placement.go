@@ -90,7 +90,7 @@ func bothOrigins(one, other placement.Directive) []string {
 
 // provisionPlace returns what is wrong with the handler at its place in the routes, and warns of what has the last word
 // over it.
-func (h *Handler) provisionPlace(ctx caddy.Context) (problems []error) {
+func (h *Handler) provisionPlace(ctx caddy.Context, asJSON json.RawMessage) (problems []error) {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	raw := h.raw
 	h.raw = nil
@@ -101,7 +101,6 @@ func (h *Handler) provisionPlace(ctx caddy.Context) (problems []error) {
 	if len(found) == 0 {
 		return h.checkPlaceholders(server)
 	}
-	asJSON, _ := json.Marshal(h)
 	written, adapted := placement.TakeNote(asJSON, len(found[0].LastWords), time.Now())
 	for _, place := range found {
 		if adapted {

@@ -208,11 +208,11 @@ func latestList(name string) *origin.List {
 }
 
 // shareList makes a list the latest of its name. It returns one that is the same, and shares with the latest so far what
-// both have: that may be another than the one that the list was made from.
-func shareList(name string, list *origin.List) *origin.List {
+// both have, if that is another by now than the one that the list was made from.
+func shareList(name string, list, madeFrom *origin.List) *origin.List {
 	lists.Lock()
 	defer lists.Unlock()
-	if latest := lists.latest[name].Value(); latest != nil && latest != list {
+	if latest := lists.latest[name].Value(); latest != nil && latest != list && latest != madeFrom {
 		list = list.SharedWith(latest)
 	}
 	maps.DeleteFunc(lists.latest, func(_ string, latest weak.Pointer[origin.List]) bool { return latest.Value() == nil })

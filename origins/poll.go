@@ -193,14 +193,15 @@ func (p *poller) take(ctx context.Context, version stamp) error {
 	// Some editors end no last line. Where the list has had an end so far, one without it may be half of the next.
 	wholeLines := p.wholeLines && current != nil && current.ended
 	var next *originList
+	before := latestList(p.name)
 	err := p.text.read(ctx, version, func(text io.Reader) (err error) {
-		next, err = parseList(p.name, text, wholeLines, latestList(p.name))
+		next, err = parseList(p.name, text, wholeLines, before)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	next.origins = shareList(p.name, next.origins)
+	next.origins = shareList(p.name, next.origins, before)
 	if current != nil && *next == *current {
 		return nil
 	}

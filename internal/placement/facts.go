@@ -15,6 +15,7 @@ type facts struct {
 	routes, errors progress
 	destinations   *[]string
 	sources        sourcesOf
+	warned         bool
 }
 
 // latest has the facts of the server that was loaded last: servers are loaded one after the other.
@@ -31,6 +32,17 @@ func factsOf(server *caddyhttp.Server) *facts {
 		latest.server, latest.facts = pointer, new(facts)
 	}
 	return latest.facts
+}
+
+// FirstWarning reports whether it is called for the first time for a server, for a warning about the server and not about one
+// cors of it.
+func FirstWarning(server *caddyhttp.Server) bool {
+	f := factsOf(server)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	first := !f.warned
+	f.warned = true
+	return first
 }
 
 // MapDestinations returns the placeholders that the map handlers of the server set, without their braces.

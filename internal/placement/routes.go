@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -32,7 +33,14 @@ type Matchers struct {
 // Find returns where in the server's routes a cors stands, by its JSON. The server is the one that is being provisioned:
 // the route whose handlers are being loaded, the cors among them, is still in JSON.
 func Find(server *caddyhttp.Server, cors json.RawMessage) []Found {
-	key := canonical(cors)
+	// Caddy has decoded and encoded it already, to take its name out. Only where it has not, canonical has to.
+	if found := findBy(server, string(cors)); len(found) > 0 {
+		return found
+	}
+	return findBy(server, canonical(cors))
+}
+
+func findBy(server *caddyhttp.Server, key string) []Found {
 	f := factsOf(server)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -218,7 +226,8 @@ func (w *walk) walk(all []placesOf) {
 func (w *walk) list(routes []route, at func(i int) string, around []Matchers, before []LastWord) {
 	var earlier deciding
 	for i, r := range routes {
-		path, matchers := at(i), canonical(r.Match)
+		path := at(i)
+		matchers := sync.OnceValue(func() string { return canonical(r.Match) })
 		around := append(around[:len(around):len(around)], Matchers{path, r.Match})
 		for j, raw := range r.Handle {
 			where := fmt.Sprintf("%s/handle/%d", path, j)
@@ -240,14 +249,14 @@ func (w *walk) list(routes []route, at func(i int) string, around []Matchers, be
 				}
 			case "cors":
 				w.all++
-				found := Found{At: where, Matchers: around, LastWords: before, Hidden: earlier.than(i, matchers)}
+				found := Found{At: where, Matchers: around, LastWords: before, Hidden: earlier.than(i, matchers())}
 				w.found = append(w.found, struct {
 					in   int
 					cors string
 					Found
 				}{w.tops[w.top].index, canonical(raw), found})
 				if r.Group == "" && !module.ReportOnly {
-					earlier.add(where, i, matchers, len(r.Match) == 0)
+					earlier.add(where, i, matchers(), len(r.Match) == 0)
 				}
 			case "subroute":
 				w.list(module.Routes, func(k int) string { return fmt.Sprintf("%s/routes/%d", where, k) }, around, before)

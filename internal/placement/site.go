@@ -71,18 +71,27 @@ func segmentsOf(helper httpcaddyfile.Helper) (reflect.Value, bool) {
 func read(segments reflect.Value) Block {
 	var site Block
 	for i := range segments.Len() {
-		var tokens []caddyfile.Token
-		for j := range segments.Index(i).Len() {
-			token := segments.Index(i).Index(j)
-			tokens = append(tokens, caddyfile.Token{
-				File: token.FieldByName("File").String(), Line: int(token.FieldByName("Line").Int()), Text: token.FieldByName("Text").String(),
-			})
+		segment := segments.Index(i)
+		tokens := make([]caddyfile.Token, segment.Len())
+		for j := range tokens {
+			token := segment.Index(j)
+			tokens[j] = caddyfile.Token{
+				File: token.FieldByIndex(tokenFile).String(), Line: int(token.FieldByIndex(tokenLine).Int()), Text: token.FieldByIndex(tokenText).String(),
+			}
 		}
 		if len(tokens) > 0 {
 			site.Directives = append(site.Directives, directive(tokens))
 		}
 	}
 	return site
+}
+
+// Where the fields of a token are: to look them up by name for each token takes most of the time of reading.
+var tokenFile, tokenLine, tokenText = tokenField("File"), tokenField("Line"), tokenField("Text")
+
+func tokenField(name string) []int {
+	field, _ := reflect.TypeFor[caddyfile.Token]().FieldByName(name)
+	return field.Index
 }
 
 func directive(tokens []caddyfile.Token) Directive {

@@ -18,6 +18,7 @@ func TestHints(t *testing.T) {
 		"> GET /x HTTP/2\n> Host: api.example.com\n< HTTP/2 200":                                                          "Copy as cURL in the menu",
 		"axios.post('https://api.example.com/x', {a: 1}, {withCredentials: true})":                                        "only calls of fetch",
 		"const r = new XMLHttpRequest(); r.open('PUT', 'https://api.example.com/x')":                                      "only calls of fetch",
+		`{"level": "warn", "logger": "http.handlers.cors", "msg": "denied", "origin": "https://app.example.com"}`:         "caddy cors denials",
 		"https://api.example.com/x": "which page calls it",
 		"main.js:12 Uncaught (in promise) TypeError: Failed to fetch\n    at orders (main.js:12:9)":                "the reason and the URL",
 		"AxiosError {message: 'Network Error', name: 'AxiosError', code: 'ERR_NETWORK'}":                           "the reason and the URL",

@@ -7,8 +7,11 @@ package pasted
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -164,7 +167,13 @@ func Read(r io.Reader) (*Paste, error) {
 		return nil, err
 	}
 	if isJSON {
-		return readHAR(in)
+		start, peekErr := in.Peek(in.Size())
+		start = bytes.Clone(start)
+		paste, err := readHAR(in)
+		if _, ok := errors.AsType[*UnrecognizedError](err); ok && peekErr == io.EOF { // and it is whole
+			return readLogged(string(start), err)
+		}
+		return paste, err
 	}
 	text, err := io.ReadAll(io.LimitReader(in, maxText+1))
 	if err != nil {
@@ -225,6 +234,44 @@ func beginsObject(in *bufio.Reader) (bool, error) {
 		}
 		return c == '{', in.UnreadByte()
 	}
+}
+
+// readLogged reads a JSON text that is not a HAR. Test drivers and services that collect errors wrap a console's messages in
+// it. The error is the one that is given, if nothing of it is a call.
+func readLogged(text string, err error) (*Paste, error) {
+	if hint := hinted(text, otherForms); hint != nil {
+		return nil, hint
+	}
+	said := text // as other languages write objects
+	var value any
+	if json.Unmarshal([]byte(text), &value) == nil {
+		said = strings.Join(stringsOf(value, nil), "\n")
+	}
+	paste := &Paste{Source: Console}
+	for _, c := range readConsole(said) {
+		paste.add(c)
+	}
+	if len(paste.Calls) == 0 {
+		return nil, err
+	}
+	return paste, nil
+}
+
+// stringsOf appends the strings of a JSON value, but the names of members.
+func stringsOf(value any, all []string) []string {
+	switch v := value.(type) {
+	case string:
+		return append(all, v)
+	case []any:
+		for _, element := range v {
+			all = stringsOf(element, all)
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			all = stringsOf(v[name], all)
+		}
+	}
+	return all
 }
 
 // readText reads a text that is not JSON. A text may have several forms in it: somebody types a call into the console and

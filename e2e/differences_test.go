@@ -68,6 +68,15 @@ var differences = []difference{
 			hops:   []hop{credentialed("600")}},
 	},
 	{
+		name:    "chromium-policy-directive",
+		engines: []fetch.Engine{fetch.Chromium},
+		applies: warned(fetch.ChromiumPolicyDirective),
+		verdict: true,
+		example: script{url: secureAPI, hops: []hop{allowAll}, document: &document{header: []fetch.Field{
+			{Name: "Content-Security-Policy", Value: "connect-src https: ü; connect-src 'none'"},
+		}}},
+	},
+	{
 		name:    "chromium-policy-upgrade",
 		engines: []fetch.Engine{fetch.Chromium},
 		applies: warned(fetch.ChromiumPolicyUpgrade),

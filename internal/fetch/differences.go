@@ -19,6 +19,7 @@ import (
 // of these warnings. Each is about a difference that the tests see in the engine itself.
 const (
 	BeaconType                  WarningCode = "beacon-type"
+	ChromiumPolicyDirective     WarningCode = "chromium-policy-directive"
 	ChromiumPolicyUpgrade       WarningCode = "chromium-policy-upgrade"
 	LenientStatus               WarningCode = "lenient-status"
 	MediaStatus                 WarningCode = "media-status"
@@ -379,6 +380,14 @@ func (f *fetch) warnPolicyUpgrade() {
 		browsers = "Safari asks"
 	}
 	f.warn(ChromiumPolicyUpgrade, fmt.Sprintf("The page's policy does not allow the http URL that upgrade-insecure-requests upgrades. %s it about that one, and the call is blocked.", browsers), engines...)
+}
+
+// warnPolicyDirective is about a directive after one of the same name that is ignored.
+func (f *fetch) warnPolicyDirective(verdict csp.Verdict) {
+	r := f.policyRequest()
+	if r.FirstOfName = true; verdict == csp.Blocked && f.policies().Check(r).Verdict != csp.Blocked {
+		f.warn(ChromiumPolicyDirective, "The page's policy has two directives of a name. The first is not ASCII, and counts for nothing. Chrome ignores the second, too, and makes the call.", Chromium)
+	}
 }
 
 // warnPolicyPort is about sources with a port, of a policy that makes something of the URL.

@@ -39,6 +39,7 @@ func (f *fetch) blockByPolicy() error {
 	}
 	found := f.policies().Check(f.policyRequest())
 	f.warnPolicyPort(found.Verdict)
+	f.warnPolicyDirective(found.Verdict)
 	switch found.Verdict {
 	case csp.Blocked:
 		return f.networkError(ContentSecurityPolicy, f.beforeRequest(), f.policyMessage(found.Directive), found.Directive.Text)

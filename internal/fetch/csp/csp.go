@@ -27,6 +27,8 @@ type Directive struct {
 	Name  string
 	Value []string
 	Text  string // as it is written
+
+	Second bool // one of the same name goes before it, which is ignored because it is not ASCII
 }
 
 const asciiWhitespace = "\t\n\f\r "
@@ -34,14 +36,20 @@ const asciiWhitespace = "\t\n\f\r "
 // Parse is "parse a serialized CSP" (section 2.2.1). A policy that says nothing has no directives.
 func Parse(serialized string) Policy {
 	var p Policy
+	var ignored []string
 	for token := range strings.SplitSeq(serialized, ";") {
 		fields := strings.FieldsFunc(token, func(r rune) bool { return strings.ContainsRune(asciiWhitespace, r) })
-		if len(fields) == 0 || strings.IndexFunc(token, func(r rune) bool { return r > 0x7f }) >= 0 {
+		if len(fields) == 0 {
 			continue
 		}
 		name := strings.ToLower(fields[0])
+		if strings.IndexFunc(token, func(r rune) bool { return r > 0x7f }) >= 0 {
+			ignored = append(ignored, name)
+			continue
+		}
 		if _, ok := p.directive(name); !ok {
-			p.Directives = append(p.Directives, Directive{Name: name, Value: fields[1:], Text: strings.Trim(token, asciiWhitespace)})
+			d := Directive{Name: name, Value: fields[1:], Text: strings.Trim(token, asciiWhitespace), Second: slices.Contains(ignored, name)}
+			p.Directives = append(p.Directives, d)
 		}
 	}
 	return p

@@ -25,6 +25,9 @@ type Request struct {
 	// and WebKit.
 	AnySchemePort80 bool
 
+	// FirstOfName has a directive that is ignored because it is not ASCII count as the one of its name, as in Chromium.
+	FirstOfName bool
+
 	// NoWildcardPort has a source such as *:443, without a scheme, match nothing, as in WebKit.
 	NoWildcardPort bool
 }
@@ -59,7 +62,7 @@ func (l List) check(r Request, reportOnly bool) Finding {
 		if p.ReportOnly != reportOnly {
 			continue
 		}
-		if d, ok := p.executes(r.Directive); ok {
+		if d, ok := p.executes(r.Directive); ok && !(r.FirstOfName && d.Second) {
 			if verdict := d.check(r, l.SelfOrigin); verdict > worst.Verdict {
 				worst = Finding{verdict, p, d}
 			}

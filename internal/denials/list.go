@@ -109,6 +109,9 @@ type Denial struct {
 	ReportOnly bool   `json:"report_only"`
 
 	latest
+
+	// RequestHeaders are the names of the headers that its preflight asked for; none where they are very many, or long.
+	RequestHeaders []string `json:"request_headers,omitempty"`
 }
 
 // latest is what is known of the latest request of a denial that was not a mere repeat.
@@ -119,11 +122,10 @@ type latest struct {
 	Host   string      `json:"host"`
 	Path   string      `json:"path"`
 
-	// RequestHeaders are the names of the headers that a preflight asked for; none where they are very many, or long.
-	RequestHeaders []string `json:"request_headers,omitempty"`
-
 	Fix   string        `json:"fix"`
 	Lines []policy.Line `json:"lines,omitempty"` // of the fix; none where it is a sentence, because no line would do
+
+	asked string // the names of RequestHeaders, with commas
 }
 
 func (r Request) key() key {
@@ -163,8 +165,7 @@ func (r Request) latest() latest {
 		Path:   shown(called.EscapedPath()),
 		Fix:    fix.String(),
 		Lines:  fix.Lines,
-
-		RequestHeaders: r.Asked.HeaderNames(),
+		asked:  strings.Clone(strings.Join(r.Asked.HeaderNames(), ",")),
 	}
 }
 
@@ -280,7 +281,7 @@ func (l *List) insertLocked(k key, by *Directive, now instant) *entry {
 
 // denialLocked returns the entry as it is shown, but for its ID.
 func (e *entry) denialLocked() Denial {
-	return Denial{
+	d := Denial{
 		Reason:     e.key.reason,
 		Origin:     printable.ASCII(e.key.origin),
 		Detail:     printable.ASCII(e.key.detail),
@@ -292,6 +293,10 @@ func (e *entry) denialLocked() Denial {
 		ReportOnly: e.key.reportOnly,
 		latest:     e.latest,
 	}
+	if e.latest.asked != "" {
+		d.RequestHeaders = strings.Split(e.latest.asked, ",")
+	}
+	return d
 }
 
 // evictLocked makes room. It removes the least of some entries, those that an iteration happens to start with: one that

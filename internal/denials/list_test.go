@@ -43,7 +43,11 @@ func compile(name string) *policy.Policies {
 func (l *List) deny(by *Directive, origin string) { l.denyBy(by, none, origin) }
 
 func (l *List) denyBy(by *Directive, policies *policy.Policies, origin string) {
-	r := &http.Request{Method: "GET", Host: "api.example.com", URL: &url.URL{Path: "/"}, Header: http.Header{"Origin": {origin}}}
+	l.denyRequest(by, policies, "GET", http.Header{"Origin": {origin}})
+}
+
+func (l *List) denyRequest(by *Directive, policies *policy.Policies, method string, header http.Header) {
+	r := &http.Request{Method: method, Host: "api.example.com", URL: &url.URL{Path: "/"}, Header: header}
 	asked := policy.NewRequest(r.Method, r.Host, r.Header)
 	d := policies.Decide(&asked)
 	l.Add(Request{by, r, &asked, &d})
@@ -182,7 +186,10 @@ func TestDenialsFloodIsBounded(t *testing.T) {
 		}
 		before := heap()
 		for i := range 200_000 {
-			l.deny(h, fmt.Sprintf("https://%d.%s", i, strings.Repeat("x", i%5000)))
+			l.denyRequest(h, none, "OPTIONS", http.Header{
+				"Origin":                        {fmt.Sprintf("https://%d.%s", i, strings.Repeat("x", i%5000))},
+				"Access-Control-Request-Method": {"PUT"}, "Access-Control-Request-Headers": {strings.Repeat(fmt.Sprintf("x-%d,", i), i%33)},
+			})
 		}
 		used := int64(heap()) - int64(before)
 		t.Logf("%d KiB for %d entries", used>>10, len(l.entries))

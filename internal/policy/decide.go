@@ -88,7 +88,7 @@ func (r *Request) PreflightMethod() string {
 	return r.methods[0]
 }
 
-// HeaderNames returns copies of the names of the headers that a preflight asks for, as it has them. There are none where one of
+// HeaderNames returns the names of the headers that a preflight asks for, as it has them. There are none where one of
 // them is not a name, or where they are very many, or very long all together.
 func (r *Request) HeaderNames() (names []string) {
 	const maxNames, maxBytes = 32, 512
@@ -102,7 +102,7 @@ func (r *Request) HeaderNames() (names []string) {
 			if length += len(name); length > maxBytes || len(names) == maxNames || !fetchspec.IsToken(name) {
 				return nil
 			}
-			names = append(names, strings.Clone(name))
+			names = append(names, name)
 		}
 	}
 	return names

@@ -466,7 +466,8 @@ var (
 
 // readUnworded returns the call that a text is about which has a URL and words of CORS, and no message that is known.
 func readUnworded(text string) []Call {
-	text = plain(text)
+	const most = 16 << 10 // which is more than a message, and little to search
+	text = plain(text[:min(len(text), most)])
 	r := report{found: true}
 	if at := fromOrigin.FindStringSubmatch(text); at != nil {
 		r.takeURL(at[1])

@@ -52,6 +52,7 @@ var writtenScripts = write(append(webSocketScripts(),
 		{Name: "Content-Type", Value: "audio/wav"}, {Name: "Content-Range", Value: "bytes 0-843/844"},
 	}}}}},
 
+	script{name: "a WebSocket whose URL has a fragment", verdict: "invalid-url", kind: fetch.KindWebSocket, credentials: true, url: secureAPI, suffix: "#fragment", hops: []hop{{actual: answer{status: http.StatusSwitchingProtocols}}}},
 	script{name: "a stream over HTTP/1.1", verdict: "http1-stream", kind: fetch.KindStream, body: "hello", url: secureAPI, hops: []hop{allowAll}},
 	script{name: "a stream over HTTP/2", verdict: "allowed", kind: fetch.KindStream, body: "hello", url: secureHTTP2, hops: []hop{allowAll}},
 	script{name: "a stream whose preflight is not allowed", verdict: "missing-allow-origin", kind: fetch.KindStream, body: "hello", url: secureHTTP2, hops: []hop{{preflight: answer{status: 204}, actual: allowAll.actual}}},

@@ -132,6 +132,8 @@ func (f *fetch) parseURL(text string) error {
 		return f.exception(InvalidURL, "TypeError", fmt.Sprintf("Failed to parse URL from %s.", text), text)
 	case err != nil:
 		return f.exception(InvalidURL, "SyntaxError", fmt.Sprintf("'%s' is not a valid URL.", text), text)
+	case f.kind == KindWebSocket && strings.Contains(text, "#"): // "obtain a WebSocket URL", which may have no fragment, not even an empty one
+		return f.exception(InvalidURL, "SyntaxError", fmt.Sprintf("The URL '%s' contains a fragment identifier. Fragment identifiers are not allowed in WebSocket URLs.", text), text)
 	case !isHTTP(u):
 		return fmt.Errorf("%s is neither an http nor an https URL", text)
 	}

@@ -34,7 +34,11 @@ func (c *Call) Args() []string {
 		args = append(args, flagHeader, f.Name+": "+f.Value)
 	}
 	if c.Body != nil && !c.Lacks(NeedBody) {
-		args = append(args, flagData, string(c.Body))
+		body := string(c.Body)
+		if strings.HasPrefix(body, "@") { // which would name a file, and have it sent
+			body = Missing{Need: NeedBody}.value()
+		}
+		args = append(args, flagData, body)
 	}
 	switch {
 	case c.Cookie != "":

@@ -47,10 +47,11 @@ func (h *Handler) observe(r *http.Request, asked *policy.Request, d *policy.Deci
 	t := &h.tallies[i]
 	ctx := r.Context()
 	if vars, ok := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any); ok {
-		_, again := vars[outcomeVar]
 		// Nobody can tell when the configuration is loaded whether somebody will ask for these; a template may. So they
 		// are always set, to values that need no allocation where the request is allowed.
+		before := len(vars)
 		vars[outcomeVar], vars[policyVar] = outcomeValue(d.Outcome), t.name
+		again := len(vars) == before // as both are set, or none
 		if d.Reason != "" {
 			vars[reasonVar] = reasonValue(d.Reason)
 		} else if again {

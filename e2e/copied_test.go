@@ -274,14 +274,7 @@ func (c copiedCase) holdPreflight(t *testing.T, texts map[string]string) {
 // An archive of the network panel of Firefox gets the verdicts that Firefox came to; one of WebKit's, as far as it has the
 // calls.
 func TestArchives(t *testing.T) {
-	var sites strings.Builder
-	sites.WriteString("(secure) {\ntls internal {\non_demand\n}\n}\n" + lastPage + " {\nimport secure\nrespond ok\n}\n")
-	origins := []string{lastPage}
-	for i, c := range panelCases {
-		sites.WriteString(c.sites(i))
-		origins = append(origins, panelPage(i), "https://"+host(i), "https://to."+host(i))
-	}
-	network := newNetwork(t, livecaddy.Start(t, sites.String()), origins...)
+	network := panelNetwork(t)
 	for _, e := range engines {
 		tools, ok := panels[e.name]
 		if !ok {

@@ -196,8 +196,9 @@ const lastPage = "https://last.example.com"
 
 func panelPage(number int) string { return fmt.Sprintf("https://page%d.example.com", number) }
 
-// An archive of Chromium's own network panel gets the verdicts that Chromium came to.
-func TestNetworkPanel(t *testing.T) {
+// panelNetwork has the pages of all cases, and the servers that they call.
+func panelNetwork(t *testing.T) network {
+	t.Helper()
 	var sites strings.Builder
 	sites.WriteString("(secure) {\ntls internal {\non_demand\n}\n}\n" + lastPage + " {\nimport secure\nrespond ok\n}\n")
 	origins := []string{lastPage}
@@ -205,7 +206,12 @@ func TestNetworkPanel(t *testing.T) {
 		sites.WriteString(c.sites(i))
 		origins = append(origins, panelPage(i), "https://"+host(i), "https://to."+host(i))
 	}
-	network := newNetwork(t, livecaddy.Start(t, sites.String()), origins...)
+	return newNetwork(t, livecaddy.Start(t, sites.String()), origins...)
+}
+
+// An archive of Chromium's own network panel gets the verdicts that Chromium came to.
+func TestNetworkPanel(t *testing.T) {
+	network := panelNetwork(t)
 	d := drive(t, engines[slices.IndexFunc(engines, func(e engine) bool { return e.name == "Chromium" })], network, "about:blank")
 	panel := openNetworkPanel(d)
 

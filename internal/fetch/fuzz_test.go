@@ -23,7 +23,7 @@ func FuzzPage(f *testing.F) {
 		want := csp.FromHeader(fields)
 		fromHeader := len(want)
 		if strings.ContainsRune(meta, 0) || len(meta)+len(body) > 1<<20 {
-			t.Skip() // HTML has no such character; longer pages are not read to their end
+			return // HTML has no such character; longer pages are not read to their end
 		}
 		if p := csp.FromMeta(meta); len(p.Directives) > 0 {
 			want = append(want, p)

@@ -116,19 +116,38 @@ func (s *shortStrings) Read(p []byte) (int, error) {
 
 // cut moves what is kept to the beginning, and returns its length.
 func (s *shortStrings) cut(p []byte) (kept int) {
+	quote := -1 // where the next one is
 	for i := 0; i < len(p); {
-		if !s.inString {
-			end := bytes.IndexByte(p[i:], '"')
-			if end < 0 {
-				return kept + copy(p[kept:], p[i:])
+		if quote < i {
+			if quote = bytes.IndexByte(p[i:], '"'); quote < 0 {
+				quote = len(p)
+			} else {
+				quote += i
 			}
-			kept += copy(p[kept:], p[i:i+end+1])
-			i += end + 1
-			s.inString, s.length, s.drops, s.escaped = true, 0, false, 0
+		}
+		if !s.inString {
+			end := min(quote+1, len(p))
+			kept += copy(p[kept:], p[i:end])
+			i = end
+			if quote < len(p) {
+				s.inString, s.length, s.escaped = true, 0, 0
+			}
 			continue
 		}
+		if s.escaped == 0 {
+			end := quote
+			if backslash := bytes.IndexByte(p[i:quote], '\\'); backslash >= 0 {
+				end = i + backslash
+			}
+			n := copy(p[kept:], p[i:min(end, i+max(longString-s.length, 0))])
+			kept += n
+			s.length += n
+			if i = end; i == len(p) {
+				break
+			}
+			s.drops = s.length >= longString // an escape sequence is kept or dropped whole
+		}
 		c := p[i]
-		s.drops = s.drops || s.escaped == 0 && s.length >= longString
 		switch {
 		case s.escaped > 0:
 			if s.escaped == 1 && c == 'u' { // \u and four digits
@@ -137,15 +156,8 @@ func (s *shortStrings) cut(p []byte) (kept int) {
 			s.escaped--
 		case c == '\\':
 			s.escaped = 1
-		case c == '"':
+		default: // the quote at the end
 			s.inString, s.drops = false, false
-		case s.drops:
-			end := bytes.IndexAny(p[i:], `"\`)
-			if end < 0 {
-				return kept
-			}
-			i += end
-			continue
 		}
 		if !s.drops {
 			p[kept] = c

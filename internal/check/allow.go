@@ -255,7 +255,7 @@ func (c *Check) ofDenial(d denials.Denial) *Check {
 	if call.request.Method == http.MethodOptions {
 		call.request.Method = http.MethodGet
 	}
-	for _, name := range d.RequestHeaders {
+	for _, name := range d.HeaderNames() {
 		call.request.Header = append(call.request.Header, fetch.Field{Name: name, Value: "x"})
 	}
 	return call
@@ -264,8 +264,8 @@ func (c *Check) ofDenial(d denials.Denial) *Check {
 // describe says which call was denied.
 func describe(d denials.Denial) string {
 	call := d.Method + " " + d.Host + d.Path
-	if len(d.RequestHeaders) > 0 {
-		call += " with " + strings.Join(d.RequestHeaders, ", ")
+	if names := d.HeaderNames(); len(names) > 0 {
+		call += " with " + strings.Join(names, ", ")
 	}
 	return call + " of a page of " + d.Origin
 }

@@ -72,7 +72,7 @@ func container(site *edit.Use, host string) *edit.Use {
 }
 
 // insertions proposes a new cors directive: for all of the site, for the block that the request comes to, or for a path.
-func (p *proposer) insertions(text *edit.Caddyfile, e *exchange, page string) {
+func (p *proposer) insertions(e *exchange, page string) {
 	if p.conf.text == nil {
 		p.newHandler(e, page)
 		return

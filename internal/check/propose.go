@@ -251,5 +251,5 @@ func (p *proposer) opaque(cause *fetch.Cause, e *exchange) {
 	if decided || p.check.request.Credentials || cause.Hop > 0 {
 		return
 	}
-	p.insertions(nil, e, "*")
+	p.insertions(e, "*")
 }

@@ -23,7 +23,7 @@ func (p *proposer) undecided(cause *fetch.Cause, e *exchange) {
 			}
 		}
 	}
-	p.insertions(p.conf.text, e, cause.Origin)
+	p.insertions(e, cause.Origin)
 }
 
 // isOption reports whether a line is not a directive, but something in the block of one that has options.

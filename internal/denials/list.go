@@ -192,6 +192,19 @@ func (d *Denial) URL() string {
 	return u.String() + d.Path
 }
 
+// HeaderNames returns the names of the headers that the preflight asked for; where they are not kept, those that were missing.
+func (d *Denial) HeaderNames() []string {
+	if len(d.RequestHeaders) > 0 {
+		return d.RequestHeaders
+	}
+	for _, line := range d.Lines {
+		if line.Option == "allow_headers" {
+			return line.Values
+		}
+	}
+	return nil
+}
+
 // Add counts a denied request, and logs it if it is time to.
 func (l *List) Add(r Request) {
 	k := r.key()

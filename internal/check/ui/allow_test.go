@@ -92,11 +92,18 @@ func TestWhatWasAskedForIsAllowed(t *testing.T) {
 		"Origin": "http://one.example.com", "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization,x-api-key",
 	})
 	livecaddy.Send(t, "GET", o.URL+"/open", livecaddy.Fields{"Origin": "http://other.example.com"})
+	livecaddy.Send(t, "OPTIONS", o.URL+"/many", livecaddy.Fields{ // more than are kept
+		"Origin": "http://app.example.com", "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": strings.Repeat("x-many,", 33),
+	})
 	file := write(t, filepath.Join(t.TempDir(), "Caddyfile"), o.URL+" {\n\tcors http://app.example.com\n\theader /open ?Access-Control-Allow-Origin *\n\trespond hello\n}\n")
 	s := serve(t, ui.Options{Config: file, Write: true, Admin: o.Admin})
-	ids := s.denied(2)
+	ids := s.denied(3)
 
-	a, got := s.allow(ids["http://one.example.com"])
+	a, got := s.allow(ids["http://app.example.com x-many"])
+	if len(a.Report.Allowances) != 1 || a.Report.Allowances[0].Tried != "allowed" || !strings.Contains(a.Report.Diff, "+\t\tallow_headers x-many\n") {
+		t.Errorf("%s: %s", got.Status, got.text)
+	}
+	a, got = s.allow(ids["http://one.example.com"])
 	if len(a.Says) != 1 || !strings.Contains(a.Says[0][0], "/b with authorization, x-api-key of a page of http://one.example.com is allowed with the edit") ||
 		!strings.Contains(a.Report.Diff, "+\t\tallow_headers Authorization x-api-key\n") || !strings.Contains(a.Report.Diff, "+\t\tallow_methods PUT\n") {
 		t.Errorf("%s: %s", got.Status, got.text)

@@ -90,7 +90,7 @@ func (s *Server) read(c Call) (*check.Check, error) {
 // callOf is the call of which a request was denied, as far as the denial tells.
 func callOf(d denials.Denial) Call {
 	c := Call{URL: d.URL(), Origin: d.Origin, Method: d.Method}
-	for _, name := range d.RequestHeaders {
+	for _, name := range d.HeaderNames() {
 		c.Headers = append(c.Headers, name+": 1") // the name is what counts
 	}
 	return c
